@@ -1,0 +1,1 @@
+//! The alert value, its text and its JSON

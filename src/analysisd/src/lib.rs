@@ -1,0 +1,1 @@
+//! Decodes and judges events, writes alerts

@@ -1,0 +1,1 @@
+//! Runs active responses, and takes them back

@@ -1,0 +1,1 @@
+//! File integrity: the record, its comparison, the report

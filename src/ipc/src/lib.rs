@@ -1,0 +1,1 @@
+//! The two queues between daemons: datagram and acknowledged

@@ -1,0 +1,1 @@
+//! Watches log files and commands, and hands over what they say

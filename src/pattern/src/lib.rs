@@ -1,0 +1,1 @@
+//! The three pattern languages of OSSEC rules: OS_Regex, OS_Match, PCRE2

@@ -1,0 +1,1 @@
+//! One engine for OSSEC's rule language: pre-decoding, decoders, rules, correlation

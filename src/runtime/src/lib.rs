@@ -1,0 +1,1 @@
+//! The life of a daemon: arguments, log, pid file, signals, privileges, sandbox

@@ -1,0 +1,1 @@
+//! ossec.conf and internal_options.conf: raw, then typed, then checked once

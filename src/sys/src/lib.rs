@@ -1,0 +1,1 @@
+//! All unsafe code: the operating system behind safe functions

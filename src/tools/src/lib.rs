@@ -1,0 +1,1 @@
+//! The programs that people run: ossec-control, ossec-logtest

@@ -1,0 +1,1 @@
+//! The formats that travel between daemons and hosts

@@ -1,0 +1,1 @@
+//! OSSEC's tolerant XML dialect
