@@ -1,0 +1,291 @@
+//! Tests of the store's behaviour on a folder of its own.
+
+use super::*;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+
+const A: &str = "4:33188:0:0:aa:bb:cc";
+const B: &str = "5:33188:0:0:dd:ee:ff";
+const C: &str = "6:33188:0:0:11:22:33";
+
+struct Bench {
+    folder: tempfile::TempDir,
+    store: FimStore,
+    now: i64,
+}
+
+impl Bench {
+    fn new(auto_ignore: bool, alert_new_files: bool) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let policy = Policy { auto_ignore, alert_new_files, ignore: vec![b"/ignored".to_vec()] };
+        let store = FimStore::open(folder.path(), policy).unwrap();
+        Self { folder, store, now: 1000 }
+    }
+
+    fn send(&mut self, message: &str) -> Outcome {
+        self.now += 1;
+        self.store.process(b"syscheck", message.as_bytes(), self.now).unwrap()
+    }
+
+    fn file(&mut self, sum: &str) -> Outcome {
+        self.send(&format!("{sum} /etc/x"))
+    }
+
+    fn kind(&mut self, sum: &str) -> FimKind {
+        match self.file(sum) {
+            Outcome::Event(event) => event.kind,
+            other => panic!("no event: {other:?}"),
+        }
+    }
+
+    fn flushed(&mut self) -> String {
+        self.store.flush().unwrap();
+        fs::read_to_string(self.folder.path().join("syscheck")).unwrap()
+    }
+
+    /// As after a kill: only what is on disk is left.
+    fn restart(&mut self) {
+        let policy = self.store.policy.clone();
+        self.store = FimStore::open(self.folder.path(), policy).unwrap();
+    }
+}
+
+fn swallowed(reason: Reason) -> Outcome {
+    Outcome::Swallowed(reason)
+}
+
+#[test]
+fn a_file_is_new_then_unchanged_then_changed() {
+    let mut bench = Bench::new(false, true);
+    assert_eq!(bench.kind(A), FimKind::New);
+    assert_eq!(bench.file(A), swallowed(Reason::Unchanged));
+    assert_eq!(bench.kind(B), FimKind::Changed);
+    assert_eq!(bench.flushed(), format!("#++{A} !1001 /etc/x\n!++{B} !1003 /etc/x\n"));
+}
+
+#[test]
+fn superseded_lines_in_the_file_are_struck_out_in_place() {
+    let mut bench = Bench::new(false, false);
+    assert_eq!(bench.file(A), swallowed(Reason::NewFile));
+    assert_eq!(bench.flushed(), format!("+++{A} !1001 /etc/x\n"));
+    bench.kind(B);
+    assert_eq!(bench.flushed(), format!("#++{A} !1001 /etc/x\n!++{B} !1002 /etc/x\n"));
+}
+
+#[test]
+fn after_three_changes_auto_ignore_says_nothing_more() {
+    let mut bench = Bench::new(true, false);
+    bench.file(A);
+    assert_eq!(bench.kind(B), FimKind::Changed);
+    assert_eq!(bench.kind(C), FimKind::ChangedAgain);
+    assert_eq!(bench.kind(A), FimKind::ChangedThird);
+    assert_eq!(bench.file(B), swallowed(Reason::AutoIgnored));
+    assert!(bench.flushed().ends_with(&format!("!!!{A} !1004 /etc/x\n")));
+}
+
+#[test]
+fn without_auto_ignore_the_counter_stops_at_more_than_three() {
+    let mut bench = Bench::new(false, false);
+    bench.file(A);
+    for sum in [B, C, A, B, C] {
+        assert_eq!(bench.kind(sum), FimKind::Changed);
+    }
+    assert!(bench.flushed().ends_with(&format!("!!?{C} !1006 /etc/x\n")));
+}
+
+#[test]
+fn a_deleted_file_that_comes_back_is_re_added() {
+    let mut bench = Bench::new(true, false);
+    bench.file(A);
+    assert_eq!(bench.kind("-1"), FimKind::Deleted);
+    assert_eq!(bench.file("-1"), swallowed(Reason::Unchanged));
+    assert_eq!(bench.kind(A), FimKind::ReAdded);
+    assert!(bench.flushed().ends_with(&format!("#++-1 !1002 /etc/x\n!!+{A} !1004 /etc/x\n")));
+}
+
+#[test]
+fn the_deletion_of_a_file_that_was_never_seen_is_told_once() {
+    let mut bench = Bench::new(true, false);
+    assert_eq!(bench.kind("-1"), FimKind::Deleted);
+    assert_eq!(bench.file("-1"), swallowed(Reason::Unchanged));
+}
+
+#[test]
+fn placeholders_are_filled_in_silently() {
+    let mut bench = Bench::new(true, false);
+    bench.file("4:33188:0:0:xxx:bb:cc");
+    assert_eq!(bench.file(A), swallowed(Reason::OnlyPlaceholders));
+    assert_eq!(bench.file(A), swallowed(Reason::Unchanged));
+    assert!(bench.flushed().ends_with(&format!("+++{A} !1002 /etc/x\n")));
+}
+
+#[test]
+fn ignored_prefixes_count_whatever_their_case() {
+    let mut bench = Bench::new(true, true);
+    assert_eq!(bench.send(&format!("{A} /IGNORED/x")), swallowed(Reason::IgnoredPath));
+    assert_eq!(bench.store.dirty.len(), 0);
+}
+
+#[test]
+fn a_completed_scan_leaves_its_marker() {
+    let mut bench = Bench::new(true, true);
+    assert_eq!(bench.send("syscheck-db-completed"), swallowed(Reason::ScanCompleted));
+    bench.flushed();
+    let marker = bench.folder.path().join(".syscheck.cpt");
+    assert_eq!(fs::read(&marker).unwrap(), b"#!X");
+    assert_eq!(fs::metadata(marker).unwrap().permissions().mode() & 0o777, 0o640);
+}
+
+#[test]
+fn an_event_that_comes_again_after_a_kill_gives_no_second_alert() {
+    let mut bench = Bench::new(true, true);
+    bench.kind(A);
+    bench.kind(B);
+    bench.flushed();
+    bench.restart();
+    assert_eq!(bench.file(B), swallowed(Reason::Unchanged));
+}
+
+#[test]
+fn an_event_that_was_not_flushed_is_told_after_a_kill() {
+    let mut bench = Bench::new(true, true);
+    bench.kind(A);
+    bench.flushed();
+    bench.kind(B);
+    bench.restart();
+    assert_eq!(bench.kind(B), FimKind::Changed);
+}
+
+#[test]
+fn a_torn_last_line_is_dropped_and_doubles_are_struck_out() {
+    let mut bench = Bench::new(true, false);
+    let torn = format!("+++{A} !1 /etc/x\n!++{B} !2 /etc/x\n+++{C} !3 /etc/hal");
+    fs::write(bench.folder.path().join("syscheck"), torn).unwrap();
+    assert_eq!(bench.file(B), swallowed(Reason::Unchanged));
+    assert_eq!(bench.kind(C), FimKind::ChangedAgain);
+    assert_eq!(
+        bench.flushed(),
+        format!("#++{A} !1 /etc/x\n#++{B} !2 /etc/x\n!!+{C} !1002 /etc/x\n")
+    );
+}
+
+#[test]
+fn lines_without_a_time_and_unreadable_ones_are_lived_with() {
+    let mut bench = Bench::new(true, false);
+    let long = "x".repeat(300_000);
+    let old = format!("+++{A} /etc/x\njunk\n\n+++\n{long}\n#++{B} !1 /etc/y\n+++{B} !2 /etc/z z\n");
+    fs::write(bench.folder.path().join("syscheck"), &old).unwrap();
+    assert_eq!(bench.file(A), swallowed(Reason::Unchanged));
+    assert_eq!(bench.send(&format!("{B} /etc/z z")), swallowed(Reason::Unchanged));
+    assert_eq!(bench.send(&format!("{B} /etc/y")), swallowed(Reason::NewFile));
+    assert_eq!(bench.flushed(), format!("{old}+++{B} !1003 /etc/y\n"));
+}
+
+#[test]
+fn a_database_that_was_emptied_or_removed_begins_anew() {
+    let mut bench = Bench::new(true, false);
+    let path = bench.folder.path().join("syscheck");
+    bench.file(A);
+    bench.flushed();
+    fs::write(&path, "").unwrap();
+    assert_eq!(bench.file(A), swallowed(Reason::NewFile));
+    bench.flushed();
+    fs::remove_file(&path).unwrap();
+    assert_eq!(bench.file(A), swallowed(Reason::NewFile));
+    assert_eq!(bench.flushed(), format!("+++{A} !1003 /etc/x\n"));
+}
+
+#[test]
+fn a_location_is_one_plain_file_name_or_refused() {
+    let mut bench = Bench::new(true, false);
+    for location in [&b"../../etc/x"[..], b"/etc/x", b".", b"..", b"a\nb", b"(a) any->syscheck"] {
+        let outcome = bench.store.process(location, format!("{A} /x").as_bytes(), 1).unwrap();
+        assert_eq!(outcome, swallowed(Reason::NewFile));
+    }
+    for location in [&b""[..], &[b'x'; 251], &[b'/'; 100]] {
+        let outcome = bench.store.process(location, format!("{A} /x").as_bytes(), 1).unwrap();
+        assert_eq!(outcome, Outcome::Invalid(Invalid::Location));
+    }
+    bench.store.flush().unwrap();
+    let mut names: Vec<String> = fs::read_dir(bench.folder.path())
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    assert_eq!(
+        names,
+        [
+            "(a) any->syscheck",
+            "\\056",
+            "\\056.",
+            "\\056.\\057..\\057etc\\057x",
+            "\\057etc\\057x",
+            "a\\012b"
+        ]
+    );
+}
+
+#[test]
+fn a_link_in_the_folder_is_not_followed() {
+    let mut bench = Bench::new(true, false);
+    let target = bench.folder.path().join("elsewhere");
+    fs::write(&target, "precious").unwrap();
+    std::os::unix::fs::symlink(&target, bench.folder.path().join("syscheck")).unwrap();
+    let error = bench.store.process(b"syscheck", format!("{A} /x").as_bytes(), 1).unwrap_err();
+    assert!(error.to_string().starts_with("cannot read integrity database"), "{error}");
+    assert_eq!(fs::read(target).unwrap(), b"precious");
+}
+
+#[test]
+fn more_hosts_than_open_files_keep_their_baselines() {
+    let mut bench = Bench::new(true, false);
+    let hosts = 3 * MAX_OPEN_FILES;
+    for reason in [Reason::NewFile, Reason::Unchanged] {
+        for host in 0..hosts {
+            let location = format!("(h{host}) any->syscheck");
+            let message = format!("{A} /x");
+            let outcome = bench.store.process(location.as_bytes(), message.as_bytes(), 1).unwrap();
+            assert_eq!(outcome, swallowed(reason));
+        }
+        bench.store.flush().unwrap();
+    }
+}
+
+#[test]
+fn control_bytes_of_a_path_cannot_break_the_line() {
+    let mut bench = Bench::new(true, true);
+    let outcome = bench.send(&format!("{A} /a\rb\x1b[2J"));
+    let Outcome::Event(event) = outcome else { panic!("{outcome:?}") };
+    assert_eq!(event.path, b"/a\\015b\\033[2J");
+    assert_eq!(bench.flushed(), format!("+++{A} !1001 /a\\015b\\033[2J\n"));
+}
+
+#[test]
+fn mutated_messages_and_databases_never_panic() {
+    let mut bench = Bench::new(true, true);
+    let mut random = 0x9e37_79b9_7f4a_7c15_u64;
+    let mut below = |limit: usize| {
+        random ^= random << 13;
+        random ^= random >> 7;
+        random ^= random << 17;
+        usize::try_from(random % limit as u64).unwrap()
+    };
+    for round in 0..3_000 {
+        let mut message = format!("{A} /etc/x\ndiff").into_bytes();
+        let at = below(message.len());
+        message[at] = *b"\0\n !#+-:1\xff".get(below(10)).unwrap();
+        message.truncate(below(message.len() + 1));
+        bench.store.process(b"syscheck", &message, round).unwrap();
+        if round % 50 == 0 {
+            bench.store.flush().unwrap();
+            let path = bench.folder.path().join("syscheck");
+            let mut bytes = fs::read(&path).unwrap_or_default();
+            if !bytes.is_empty() {
+                let at = below(bytes.len());
+                bytes[at] = *b"\0\n !#+-:1\xff".get(below(10)).unwrap();
+                fs::write(&path, bytes).unwrap();
+            }
+            bench.restart();
+        }
+    }
+}
