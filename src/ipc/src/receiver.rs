@@ -157,8 +157,8 @@ impl Receiver {
         true
     }
 
-    /// Reads a turn from each connection that has something, and hands its new events to `sink`, which says whether to go
-    /// on (`false` when the daemon stops: what was refused will come again). Returns whether there may be more to read.
+    /// Reads a turn from each connection that has something, and hands its new events to `sink`, which says whether it has
+    /// room for more: after `false` it gets the rest of the packet, and no further one. Returns whether there may be more to read.
     pub fn work(
         &mut self,
         registry: &Registry,
@@ -170,8 +170,10 @@ impl Receiver {
         let slots: Vec<usize> =
             self.connections.iter().filter(|(_, c)| c.readable).map(|(&slot, _)| slot).collect();
         for slot in slots {
-            if let Err(why) = self.turn(slot, sink) {
-                self.close(slot, registry, &why);
+            match self.turn(slot, sink) {
+                Ok(true) => {}
+                Ok(false) => break,
+                Err(why) => self.close(slot, registry, &why),
             }
         }
         self.welcome_waiting();
@@ -232,20 +234,21 @@ impl Receiver {
         }
     }
 
-    /// Reads up to [`TURN`] packets; `Err` tells why the connection has to go ("" for an orderly end).
+    /// Reads up to [`TURN`] packets; `Ok(false)` when the sink has no more room, `Err` tells why the connection has to go
+    /// ("" for an orderly end).
     fn turn(
         &mut self,
         slot: usize,
         sink: &mut dyn FnMut(Delivery<'_>) -> bool,
-    ) -> Result<(), String> {
+    ) -> Result<bool, String> {
         for _ in 0..TURN {
-            let Some(connection) = self.connections.get_mut(&slot) else { return Ok(()) };
+            let Some(connection) = self.connections.get_mut(&slot) else { return Ok(true) };
             let len = match connection.socket.read(&mut self.buffer) {
                 Ok(0) => return Err(String::new()),
                 Ok(len) => len,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     connection.readable = false;
-                    return Ok(());
+                    return Ok(true);
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 Err(error) if error.kind() == io::ErrorKind::ConnectionReset => {
@@ -263,10 +266,9 @@ impl Receiver {
                     connection.state = State::Waiting { name: name.to_owned(), stream };
                 }
                 (Ok(Packet::Batch(batch)), State::Live(source)) => {
-                    if !deliver(source, &batch, &mut self.counts, sink)
-                        .inspect_err(|_| self.counts.garbled += 1)?
-                    {
-                        return Ok(());
+                    let room = deliver(source, &batch, &mut self.counts, sink);
+                    if !room.inspect_err(|_| self.counts.garbled += 1)? {
+                        return Ok(false);
                     }
                 }
                 (Ok(_), _) => {
@@ -279,7 +281,7 @@ impl Receiver {
                 }
             }
         }
-        Ok(())
+        Ok(true)
     }
 
     fn close(&mut self, slot: usize, registry: &Registry, why: &str) {
@@ -350,7 +352,7 @@ impl Receiver {
     }
 }
 
-/// Hands over what is new of a batch; `Ok(false)` when the sink refused.
+/// Hands over what is new of a batch; `Ok(false)` when the sink has no more room.
 fn deliver(
     source: &Arc<Source>,
     batch: &Batch<'_>,
@@ -358,6 +360,7 @@ fn deliver(
     sink: &mut dyn FnMut(Delivery<'_>) -> bool,
 ) -> Result<bool, String> {
     let mut received = source.received.load(Ordering::Relaxed);
+    let mut room = true;
     for (number, event) in (batch.first..).zip(batch.events()) {
         let event = event.map_err(|error| error.to_string())?;
         if number <= received {
@@ -367,13 +370,11 @@ fn deliver(
         if received != 0 && number > received + 1 {
             counts.missing += number - received - 1;
         }
-        if !sink(Delivery { source, number, event }) {
-            return Ok(false);
-        }
+        room &= sink(Delivery { source, number, event });
         received = number;
         source.received.store(received, Ordering::Relaxed);
     }
-    Ok(true)
+    Ok(room)
 }
 
 #[cfg(test)]
