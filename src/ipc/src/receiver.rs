@@ -383,7 +383,6 @@ mod tests {
     use crate::ended::Mark;
     use crate::sender::Sender;
     use mio::{Events, Poll};
-    use std::path::PathBuf;
     use std::time::{Duration, Instant};
     use wire::Kind;
 
@@ -439,7 +438,7 @@ mod tests {
     }
 
     fn sender(dir: &Path) -> Sender {
-        Sender::new(PathBuf::from(dir.join("events")), "logcollector", 77)
+        Sender::new(dir.join("events"), "logcollector", 77)
     }
 
     fn connected(sender: &mut Sender, consumer: &mut Consumer) {
