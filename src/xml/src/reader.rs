@@ -126,7 +126,7 @@ impl<'a> Reader<'a> {
             return Err(self.error(XmlErrorKind::AttributeOverflow(name)));
         }
         match self.peek() {
-            Some(b'=') => self.take(),
+            Some(b'=') if !name.is_empty() => self.take(),
             None => return Err(self.error(XmlErrorKind::AttributeEndOfFile)),
             Some(_) => return Err(self.error(XmlErrorKind::AttributeWithoutValue(name))),
         };
