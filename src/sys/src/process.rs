@@ -86,7 +86,7 @@ pub fn raise_open_files(wanted: u64) -> u64 {
     for (soft, hard) in [(wanted, hard.max(wanted)), (wanted.min(hard), hard)] {
         limit.current = Some(soft);
         limit.maximum = (hard != u64::MAX).then_some(hard);
-        if rustix::process::setrlimit(Resource::Nofile, limit.clone()).is_ok() {
+        if rustix::process::setrlimit(Resource::Nofile, limit).is_ok() {
             return soft;
         }
     }
