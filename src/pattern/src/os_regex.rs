@@ -126,7 +126,7 @@ fn read(pattern: &[u8]) -> Result<Vec<Token>, PatternError> {
     while let Some(&byte) = pattern.get(at) {
         let token = match byte {
             b'*' | b'+' if is_backslash(pattern, at.checked_sub(2)) => {
-                Token::Repeat { mark: byte, lazy: true }
+                repetition(byte, tokens.last(), at)?
             }
             b'\\' => {
                 at += 1;
@@ -145,6 +145,17 @@ fn read(pattern: &[u8]) -> Result<Vec<Token>, PatternError> {
     }
     make_last_repetitions_greedy(&mut tokens);
     Ok(tokens)
+}
+
+fn repetition(mark: u8, before: Option<&Token>, at: usize) -> Result<Token, PatternError> {
+    match before {
+        Some(Token::Byte(_) | Token::Backslash | Token::Set(_) | Token::Close) => {
+            Ok(Token::Repeat { mark, lazy: true })
+        }
+        _ => Err(PatternError::syntax(format!(
+            "the repetition at offset {at} has nothing to repeat"
+        ))),
+    }
 }
 
 /// The language decides by what is written two characters earlier, even when that backslash is itself escaped.

@@ -3,7 +3,10 @@
 //! A pattern is translated into the syntax of the `regex` crate and runs in linear time. One that needs more (look-around,
 //! back-references, atomic groups) runs on a backtracking matcher with a step limit.
 
+mod bracket;
 mod class;
+mod escape;
+mod group;
 mod translate;
 
 use std::sync::OnceLock;
@@ -17,6 +20,9 @@ use translate::{Dollar, Translation, translate};
 
 /// Steps that a backtracking match may take; beyond them the pattern does not match, as with PCRE2's own limit.
 const MAX_STEPS: usize = 250_000;
+
+/// Instructions that a backtracking pattern may have.
+const MAX_PROGRAM: usize = 1 << 20;
 
 /// A compiled PCRE2 pattern.
 #[derive(Debug)]
@@ -136,9 +142,6 @@ fn backtracking(text: &str) -> Result<fancy_regex::Regex, PatternError> {
         .build()
         .map_err(|err| PatternError::syntax(err.to_string()))
 }
-
-/// Instructions that a backtracking pattern may have.
-const MAX_PROGRAM: usize = 1 << 20;
 
 fn find_backtracking(
     regex: &fancy_regex::Regex,
