@@ -199,6 +199,15 @@ impl Daemon {
         Ok(())
     }
 
+    /// Takes on the group, but stays root with all of its power and all paths: for execd, whose scripts may need any
+    /// of it, and would inherit whatever confines it.
+    ///
+    /// # Errors
+    /// The group cannot be taken on (1130).
+    pub fn join_group(&mut self) -> Result<(), Failure> {
+        self.identity.join_group(&self.names())
+    }
+
     fn change_root(&mut self) -> Result<(), Failure> {
         let root = &self.start.root;
         sys::privilege::change_root(root).map_err(|error| {

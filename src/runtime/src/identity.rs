@@ -81,14 +81,8 @@ impl Identity {
                 log::debug!("now user '{}' ({uid}), group '{}' ({gid})", names.user, names.group);
                 Ok(())
             }
-            Self::Reduce { gid, keep } => {
-                privilege::become_group(gid).map_err(|error| {
-                    let why = errno(&error);
-                    Failure::new(
-                        Some(1130),
-                        format!("Unable to switch to group '{}' due to [{why}].", names.group),
-                    )
-                })?;
+            Self::Reduce { keep, .. } => {
+                self.join_group(names)?;
                 match privilege::keep_only(keep) {
                     Ok(()) => log::debug!("root in name, with the capabilities {keep:?}"),
                     // Containers may lack CAP_SETPCAP; the user asked for such a place.
@@ -100,6 +94,18 @@ impl Identity {
                 Ok(())
             }
         }
+    }
+
+    /// Makes the group the only one; the user and all capabilities stay.
+    pub(crate) fn join_group(self, names: &Names<'_>) -> Result<(), Failure> {
+        let Some(gid) = self.gid() else { return Ok(()) };
+        privilege::become_group(gid).map_err(|error| {
+            let why = errno(&error);
+            Failure::new(
+                Some(1130),
+                format!("Unable to switch to group '{}' due to [{why}].", names.group),
+            )
+        })
     }
 
     /// Whether this identity, once assumed, may create files in a folder; decided by owner and mode.
