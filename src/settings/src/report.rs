@@ -23,7 +23,9 @@ impl Report {
     }
 
     /// The warnings, if there is no error.
-    pub(crate) fn finish(self) -> Result<Vec<ConfigError>, ConfigErrors> {
+    pub(crate) fn finish(mut self) -> Result<Vec<ConfigError>, ConfigErrors> {
+        self.errors.sort_by_key(|error| error.line);
+        self.warnings.sort_by_key(|warning| warning.line);
         if self.errors.is_empty() {
             Ok(self.warnings)
         } else {

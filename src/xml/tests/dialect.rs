@@ -1,4 +1,5 @@
 //! The dialect from outside: what is read, what is refused in which words, and that no bytes make it panic.
+#![expect(clippy::unwrap_used, reason = "a panic in a test is its report")]
 
 use xml::{Element, MAX_DEPTH, MAX_TEXT, XmlError, XmlErrorKind, parse, parse_with_variables};
 
