@@ -1,10 +1,10 @@
 //! The tunables: built-in defaults, `etc/internal_options.conf`, `etc/local_internal_options.conf`, the later wins.
 //!
 //! The files hold `section.key=value` lines. A value is digits within its range; anything else is an error at start. An
-//! unknown key is a warning only, since files of newer and older versions must start.
+//! unknown key is a warning only, since files of newer and older versions must start. Since each key has a built-in
+//! value, OSSEC's `(2301) Definition not found` can't arise.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -13,7 +13,7 @@ use config::{Config, Map, Source, Value};
 use crate::error::{ConfigError, ConfigErrors};
 use crate::nearest::nearest;
 use crate::option_table::{OPTIONS, OptionSpec};
-use crate::raw::unreadable;
+use crate::raw::{self, unreadable};
 use crate::report::{digits, shown};
 
 /// The files below the root; the later one wins.
@@ -43,7 +43,7 @@ impl InternalOptions {
         let mut layers = Vec::new();
         for name in FILES {
             let path = root.join(name);
-            match fs::read(&path) {
+            match raw::read(&path) {
                 Ok(text) => layers.push(Layer::read(&text, path)),
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 Err(error) => {
@@ -198,34 +198,19 @@ fn value_of(merged: &Map<String, Value>, option: &OptionSpec) -> Result<u64, Con
     let (section, name) = option.key.split_once('.').unwrap_or((option.key, ""));
     let section = merged.get(section).and_then(|value| value.clone().into_table().ok());
     let Some(value) = section.and_then(|mut section| section.remove(name)) else {
-        return Err(complaint(option, 2301, "Definition not found for", "", None));
+        return Ok(option.default);
     };
-    let origin = value.origin().map(str::to_owned);
+    let Place { file, line } = Place::of(value.origin());
     let text = value.into_string().unwrap_or_default();
-    match digits(text.as_bytes()).filter(|number| (option.min..=option.max).contains(number)) {
-        Some(number) => Ok(number),
-        None => {
-            let value = format!(": '{}'", shown(&text));
-            Err(complaint(option, 2302, "Invalid definition for", &value, origin.as_deref()))
-        }
-    }
-}
-
-fn complaint(
-    option: &OptionSpec,
-    number: u16,
-    sentence: &str,
-    value: &str,
-    origin: Option<&str>,
-) -> ConfigError {
-    let Place { file, line } = Place::of(origin);
-    let text = match number {
-        2301 => format!("{sentence}: '{}'.", option.key),
-        _ => format!("{sentence} {}{value}.", option.key),
-    };
-    let hint = format!(
-        "expected a number of digits only, {} to {}, default {}",
-        option.min, option.max, option.default
-    );
-    ConfigError { number: Some(number), text, file, line, hint }
+    let number = digits(text.as_bytes()).filter(|n| (option.min..=option.max).contains(n));
+    number.ok_or_else(|| ConfigError {
+        number: Some(2302),
+        text: format!("Invalid definition for {}: '{}'.", option.key, shown(&text)),
+        file,
+        line,
+        hint: format!(
+            "expected a number of digits only, {} to {}, default {}",
+            option.min, option.max, option.default
+        ),
+    })
 }

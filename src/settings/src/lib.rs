@@ -68,7 +68,7 @@ pub fn load(path: &Path) -> Result<Settings, ConfigErrors> {
 /// # Errors
 /// As [`load`].
 pub fn parse(text: &[u8], file: &Path) -> Result<Settings, ConfigErrors> {
-    check(raw::roots(text, file)?, file, "ossec_config", &|_| true)
+    check(raw::some_roots(text, file)?, file, "ossec_config", &|_| true)
 }
 
 /// Checks the text of an `agent.conf`: the `<agent_config>` blocks for which `applies` says so.

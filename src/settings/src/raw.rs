@@ -12,11 +12,16 @@ use crate::report::Report;
 /// A configuration larger than this is none, in bytes.
 const MAX_FILE: u64 = 64 << 20;
 
-pub(crate) fn read_file(path: &Path) -> Result<Vec<u8>, ConfigErrors> {
+/// The whole file, within reason.
+pub(crate) fn read(path: &Path) -> io::Result<Vec<u8>> {
     let mut text = Vec::new();
-    let read = File::open(path).and_then(|file| file.take(MAX_FILE).read_to_end(&mut text));
-    match read {
-        Ok(_) => Ok(text),
+    File::open(path)?.take(MAX_FILE).read_to_end(&mut text)?;
+    Ok(text)
+}
+
+pub(crate) fn read_file(path: &Path) -> Result<Vec<u8>, ConfigErrors> {
+    match read(path) {
+        Ok(text) => Ok(text),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             let sentence = format!("Configuration file not found: '{}'.", path.display());
             Err(ConfigErrors::one(path, 1239, sentence, "create it, or name another with -c"))
@@ -35,6 +40,18 @@ pub(crate) fn unreadable(path: &Path, error: &io::Error) -> String {
     format!("Could not open file '{}' due to [({number})-({reason})].", path.display())
 }
 
+/// The root elements; a file without any, such as one cut short by a full disk, is refused rather than taken for defaults.
+pub(crate) fn some_roots(text: &[u8], file: &Path) -> Result<Vec<Element>, ConfigErrors> {
+    let roots = roots(text, file)?;
+    if roots.is_empty() {
+        let sentence =
+            format!("Invalid NULL element in the configuration. '{}' has none.", file.display());
+        return Err(ConfigErrors::one(file, 1231, sentence, "expected <ossec_config>"));
+    }
+    Ok(roots)
+}
+
+/// The root elements, of which there may be none.
 pub(crate) fn roots(text: &[u8], file: &Path) -> Result<Vec<Element>, ConfigErrors> {
     xml::parse(text).map_err(|error| {
         // The sentence has file and line already.
@@ -46,7 +63,7 @@ pub(crate) fn roots(text: &[u8], file: &Path) -> Result<Vec<Element>, ConfigErro
     })
 }
 
-/// The sections below all roots of this name; other roots and sections without an element are errors.
+/// The sections below all roots of this name; other roots are errors.
 pub(crate) fn sections(
     roots: Vec<Element>,
     root_name: &str,

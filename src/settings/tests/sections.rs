@@ -39,6 +39,15 @@ fn a_folder_instead_of_a_file_is_refused() {
 }
 
 #[test]
+fn an_empty_file_is_not_taken_for_defaults() {
+    for text in ["", "\n\n", "<!-- all gone -->"] {
+        let error = settings::parse(text.as_bytes(), Path::new("ossec.conf")).unwrap_err();
+        let expected = "(1231) Invalid NULL element in the configuration. 'ossec.conf' has none. (expected <ossec_config>)";
+        assert_eq!(error.to_string(), expected);
+    }
+}
+
+#[test]
 fn a_slip_in_a_name_is_told_with_the_nearest_name() {
     assert_eq!(
         refusals("<global>\n<log_all>yes</log_all>\n</global>"),
