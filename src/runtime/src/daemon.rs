@@ -84,7 +84,11 @@ impl Start {
         })?;
         let daemon = Daemon { start: self, identity, assumed: false, held, signals };
         daemon.require_writable(&[RUN])?;
-        if let Err(failure) = daemon.require_writable(&["logs"]) {
+        logging::open_now();
+        // One that stays root appends to the log by its group, and leaves making a new one to the others.
+        if !matches!(identity, Identity::Reduce { .. })
+            && let Err(failure) = daemon.require_writable(&["logs"])
+        {
             log::warn!("{failure}");
         }
         if let Err(error) = notify::connect() {
@@ -217,12 +221,12 @@ impl Daemon {
                 format!("Unable to chroot to directory '{root}' due to [{why}]."),
             )
         })?;
-        log::info!("This kernel has no Landlock: confined by a chroot to {}.", root.display());
         if let Ok(inside) = self.start.config.strip_prefix(root) {
             self.start.config = Path::new("/").join(inside);
         }
-        self.start.root = PathBuf::from("/");
+        let outside = std::mem::replace(&mut self.start.root, PathBuf::from("/"));
         logging::set_root(&self.start.root);
+        log::info!("This kernel has no Landlock: confined by a chroot to {}.", outside.display());
         Ok(())
     }
 

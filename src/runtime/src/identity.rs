@@ -45,14 +45,13 @@ impl Identity {
         match *privilege {
             Privilege::User { .. } => {
                 let User { uid, .. } = found(users::user(names.user), &names)?;
-                logging::set_owner(uid, gid);
+                logging::set_owner(Some(uid), gid);
                 Ok(Self::Become(User { uid, gid }))
             }
             Privilege::Root { group, keep } => {
                 // The log belongs to the suite's user, who is called like its group.
-                if let Ok(Some(User { uid, .. })) = users::user(group) {
-                    logging::set_owner(uid, gid);
-                }
+                let owner = users::user(group).ok().flatten().map(|user| user.uid);
+                logging::set_owner(owner, gid);
                 Ok(Self::Reduce { gid, keep })
             }
         }

@@ -65,8 +65,13 @@ pub(crate) fn set_terminal(terminal: bool) {
 }
 
 /// Tells whom a new log file is to belong to, when this process is root and may give it away.
-pub(crate) fn set_owner(uid: u32, gid: u32) {
+pub(crate) fn set_owner(uid: Option<u32>, gid: u32) {
     with_file(|file| file.owner = Some((uid, gid)));
+}
+
+/// Opens the log while this process still can: one that gives up root may append later, but not create.
+pub(crate) fn open_now() {
+    with_file(|file| file.append_or_complain(b""));
 }
 
 /// Follows a change of the root folder of this process.
@@ -110,7 +115,7 @@ impl Write for Outlet {
 struct LogFile {
     path: PathBuf,
     open: Option<File>,
-    owner: Option<(u32, u32)>,
+    owner: Option<(Option<u32>, u32)>,
     complained: bool,
 }
 
@@ -173,7 +178,7 @@ impl LogFile {
                 file.set_permissions(Permissions::from_mode(MODE))?;
                 if let Some((uid, gid)) = self.owner {
                     // Refused after the privileges are gone; then the file is ours already.
-                    let _ = fchown(&file, Some(uid), Some(gid));
+                    let _ = fchown(&file, uid, Some(gid));
                 }
                 file
             }
