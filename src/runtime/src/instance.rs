@@ -96,32 +96,27 @@ impl Held {
     }
 }
 
+/// Takes the lock, or says who has it. Tries for a moment: someone may just be looking, with a shared lock, and a
+/// child of a predecessor that was killed between fork and exec still has its descriptors for an instant.
 fn lock_out(lock: &File, root: &Path, name: &str) -> Result<(), Failure> {
+    let path = root.join(RUN).join(format!("{name}.lock"));
     for _ in 0..TRIES {
         match lock.try_lock() {
             Ok(()) => return Ok(()),
-            Err(TryLockError::Error(error)) => {
-                return Err(no_pid_file(&root.join(RUN).join(name), &error));
-            }
-            // Someone may just be looking, with a shared lock for an instant.
-            Err(TryLockError::WouldBlock) => match running(root, name) {
-                Some(pid) => {
-                    return Err(Failure::new(
-                        None,
-                        format!(
-                            "{name} already runs as process {pid}; stop it first, or use 'ossec-control restart'"
-                        ),
-                    ));
-                }
-                None => thread::sleep(MOMENT),
-            },
+            Err(TryLockError::Error(error)) => return Err(no_pid_file(&path, &error)),
+            Err(TryLockError::WouldBlock) => thread::sleep(MOMENT),
         }
     }
-    let path = root.join(RUN).join(format!("{name}.lock"));
-    Err(Failure::new(
-        None,
-        format!("'{}' is locked by another process; find it with: fuser {0}", path.display()),
-    ))
+    let text = match running(root, name) {
+        Some(pid) => format!(
+            "{name} already runs as process {pid}; stop it first, or use 'ossec-control restart'"
+        ),
+        None => {
+            let path = path.display();
+            format!("'{path}' is locked by another process; find it with: fuser {path}")
+        }
+    };
+    Err(Failure::new(None, text))
 }
 
 /// Opens a file of `var/run`, in which the group of the suite may write: never through a link.
