@@ -37,7 +37,7 @@ fn run(start: Start) -> Result<(), Failure> {
     }
     let mut daemon = start.enter()?;
     daemon.require_writable(&["queue/probe"])?;
-    daemon.confine(&Sandbox { read: &["etc"], write: &["queue/probe"], ..Sandbox::default() })?;
+    daemon.confine(&Sandbox { write: &["queue/probe"], ..Sandbox::default() })?;
     let folder = daemon.root().join("queue/probe");
     fs::write(folder.join("report"), report(daemon.root()))
         .map_err(|error| Failure::new(None, format!("report: {error}")))?;
@@ -67,6 +67,7 @@ fn report(root: &Path) -> String {
         ("run a program", outcome(Command::new("/bin/true").status())),
         ("network socket", outcome(UdpSocket::bind("127.0.0.1:0"))),
         ("write outside", outcome(fs::write(root.join("etc/mark"), "x"))),
+        ("read options", outcome(fs::read(root.join("etc/internal_options.conf")))),
         ("write inside", outcome(fs::write(root.join("queue/probe/mark"), "x"))),
         ("read /etc/passwd", outcome(fs::read("/etc/passwd"))),
         ("remove a log", outcome(fs::remove_file(root.join("logs/old.log")))),

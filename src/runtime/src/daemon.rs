@@ -7,7 +7,7 @@ use settings::InternalOptions;
 use sys::background::{self, Side};
 
 use crate::args::Arguments;
-use crate::failure::{Failure, errno, plain};
+use crate::failure::{Failure, errno};
 use crate::identity::{Identity, Names};
 use crate::instance::{Held, RUN};
 use crate::sandbox::{self, Sandbox};
@@ -90,12 +90,6 @@ impl Start {
             && let Err(failure) = daemon.require_writable(&["logs"])
         {
             log::warn!("{failure}");
-        }
-        if let Err(error) = notify::connect() {
-            log::warn!(
-                "the supervisor cannot be told when this daemon is ready ({}): $NOTIFY_SOCKET",
-                plain(&error)
-            );
         }
         if let Some(launched) = launched {
             logging::set_terminal(false);
@@ -197,7 +191,7 @@ impl Daemon {
             log::info!("New privileges cannot be ruled out here: [{}].", errno(&error));
         }
         if !needs_chroot {
-            sandbox.close_paths(self.root());
+            sandbox.close_paths(self.root(), self.config());
         }
         seccomp::close_calls(sandbox.network, sandbox.exec);
         Ok(())

@@ -113,10 +113,17 @@ pub fn main(program: &'static Program, run: fn(Start) -> Result<(), Failure>) ->
     let root = root::find(arguments.root.as_deref());
     logging::start(program.name, &root, true, arguments.debug);
     panics::log_and_abort();
+    if let Err(error) = notify::connect() {
+        log::warn!(
+            "$NOTIFY_SOCKET cannot be reached [{}]: the supervisor will hear nothing.",
+            errno(&error)
+        );
+    }
     match Start::prepare(program, root, arguments).and_then(run) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             failure.log();
+            notify::status(&failure.to_string());
             ExitCode::FAILURE
         }
     }

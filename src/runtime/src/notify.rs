@@ -35,9 +35,9 @@ pub(crate) fn ready() {
     send("READY=1");
 }
 
-/// `STATUS=`: one line for people, used when the log is out of reach.
-pub(crate) fn status(line: &str) {
-    send(&format!("STATUS={}", line.replace('\n', " ")));
+/// `STATUS=`: one line for people: why the daemon ends, or that its log is out of reach.
+pub(crate) fn status(text: &str) {
+    send(&format!("STATUS={}", text.replace('\n', "; ")));
 }
 
 fn send(message: &str) {

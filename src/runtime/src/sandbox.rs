@@ -14,13 +14,13 @@ use landlock::{
 /// What a daemon declares to need after its start. Paths are relative to the install root, or absolute.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Sandbox<'a> {
-    /// Files, and folders with all below them, that it reads.
+    /// Files, and folders with all below them, that it reads. `etc` and the folder of the configuration file always are.
     pub read: &'a [&'a str],
     /// Files, and folders with all below them, that it reads and writes. `/` lifts the limits on paths altogether.
     pub write: &'a [&'a str],
     /// It talks to other machines (TCP, UDP); sockets of this machine are always open.
     pub network: bool,
-    /// It runs programs; these inherit the sandbox.
+    /// It runs programs, which inherit the sandbox: they read everything, but write only what is declared here.
     pub exec: bool,
 }
 
@@ -30,14 +30,15 @@ impl Sandbox<'_> {
         !self.exec && !self.read.iter().chain(self.write).any(|path| path.starts_with('/'))
     }
 
-    /// Closes all paths but the declared ones, by Landlock.
-    pub(crate) fn close_paths(&self, root: &Path) {
+    /// Closes all paths but the declared ones, by Landlock. What a reload reads stays open: `etc/` and the folder of
+    /// the configuration file (the folder, since an editor puts a new file in the place of the old one).
+    pub(crate) fn close_paths(&self, root: &Path, config: &Path) {
         if self.write.contains(&"/") {
             log::debug!("declares to write everywhere: paths stay open");
             return;
         }
         self.warn_of_missing(root);
-        match self.restrict(root) {
+        match self.restrict(root, config) {
             Ok(RulesetStatus::FullyEnforced) => log::debug!("paths closed by Landlock"),
             Ok(RulesetStatus::PartiallyEnforced) => {
                 log::info!(
@@ -53,7 +54,7 @@ impl Sandbox<'_> {
         }
     }
 
-    fn restrict(&self, root: &Path) -> Result<RulesetStatus, RulesetError> {
+    fn restrict(&self, root: &Path, config: &Path) -> Result<RulesetStatus, RulesetError> {
         let below =
             |paths: &[&str]| -> Vec<PathBuf> { paths.iter().map(|path| root.join(path)).collect() };
         let mut rules = Ruleset::default().handle_access(AccessFs::from_all(HANDLED))?;
@@ -67,6 +68,8 @@ impl Sandbox<'_> {
         let mut rules = rules
             .create()?
             .add_rules(path_beneath_rules(below(self.read), read))?
+            .add_rules(path_beneath_rules(config.parent(), read))?
+            .add_rules(path_beneath_rules([root.join("etc")], read))?
             .add_rules(path_beneath_rules(below(self.write), writing()))?
             // Append to the log and make a new one after a rotation, but never remove or cut it.
             .add_rules(path_beneath_rules([root.join("logs")], LOGGING))?

@@ -28,6 +28,7 @@ impl Install {
             fs::create_dir_all(folder.path().join(below)).unwrap();
         }
         fs::write(folder.path().join("logs/old.log"), "").unwrap();
+        fs::write(folder.path().join("etc/internal_options.conf"), "").unwrap();
         Self { folder }
     }
 
@@ -270,6 +271,22 @@ fn the_supervisor_is_told_when_the_daemon_is_ready() {
 }
 
 #[test]
+fn the_supervisor_is_told_why_a_daemon_ends() {
+    let install = Install::new();
+    fs::remove_dir(install.root().join("var/run")).unwrap();
+    let path = install.root().join("notify");
+    let socket = UnixDatagram::bind(&path).unwrap();
+    socket.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+    let mut command = install.own_probe(&["-f"]);
+    let Output { status, .. } = command.env("NOTIFY_SOCKET", &path).output().unwrap();
+    assert_eq!(status.code(), Some(1));
+    let mut message = [0; 512];
+    let length = socket.recv(&mut message).unwrap();
+    let message = text(&message[..length]);
+    assert!(message.starts_with("STATUS=(1212) Unable to create PID file."), "{message}");
+}
+
+#[test]
 fn an_unknown_user_is_refused() {
     if !root_or_skip() {
         return;
@@ -340,6 +357,7 @@ fn landlock_denies_what_was_not_declared() {
     }
     assert_eq!(field(&report, "write outside"), "PermissionDenied");
     assert_eq!(field(&report, "write inside"), "done");
+    assert_eq!(field(&report, "read options"), "done");
     assert_eq!(field(&report, "read /etc/passwd"), "PermissionDenied");
     assert_eq!(field(&report, "remove a log"), "PermissionDenied");
 }

@@ -68,8 +68,18 @@ pub const WITH_PROGRAMS_ONLY: &[i64] = &[
 /// The call that makes sockets; its first argument is the address family.
 pub const SOCKET: i64 = libc::SYS_socket;
 
-/// Address families that lead out of the machine: IPv4, IPv6, raw packets.
-pub const NETWORK_FAMILIES: &[i32] = &[libc::AF_INET, libc::AF_INET6, libc::AF_PACKET];
+/// Address families that lead out of the machine, or out of a virtual one.
+pub const NETWORK_FAMILIES: &[i32] = &[
+    libc::AF_INET,
+    libc::AF_INET6,
+    libc::AF_PACKET,
+    libc::AF_VSOCK,
+    libc::AF_BLUETOOTH,
+    libc::AF_CAN,
+    libc::AF_TIPC,
+    libc::AF_RDS,
+    libc::AF_XDP,
+];
 
 /// Bit that marks a call of the x32 interface on x86-64 kernels that have it: the same calls by a second door.
 #[cfg(target_arch = "x86_64")]
