@@ -1,1 +1,3 @@
 //! The programs that people run: ossec-control, ossec-logtest
+
+pub mod control;
