@@ -18,7 +18,7 @@ mod ward;
 
 use std::env;
 use std::ffi::OsString;
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::OpenOptionsExt;
@@ -255,18 +255,21 @@ impl Suite {
 
     /// Lets the supervisor stop its daemons, and helps where it is stuck.
     fn stop_by(&self, supervisor: &Handle, pid: u32, wards: &mut [Ward]) -> io::Result<()> {
+        let path = self.root.join(supervisor::NOTIFY);
+        let reports = ipc::datagram::bind(&path)?;
         supervisor.signal(TERM).map_err(|error| {
             io::Error::other(format!(
                 "cannot signal the supervisor (process {pid}): {error}. Run it as root."
             ))
         })?;
-        let deadline = Instant::now() + stop::TIME_FOR_ALL + Duration::from_secs(5);
-        let left = || deadline.saturating_duration_since(Instant::now());
-        if !supervisor.ended_within(left())? {
+        if !supervisor.ended_within(stop::TIME_FOR_ALL + Duration::from_secs(5))? {
             say(&stop::killing_line(pid));
             supervisor.signal(9)?;
             supervisor.ended_within(Duration::from_secs(5))?;
         }
+        // Whom it had to kill.
+        start::show_reports(&reports);
+        let _ = fs::remove_file(path);
         for ward in wards {
             if !ward.ended_within(&self.root, Duration::ZERO) {
                 say(&stop::killing_line(ward.pid().unwrap_or_default()));

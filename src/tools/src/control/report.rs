@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
+use std::path::Path;
 
 /// Where the lines go: to `$NOTIFY_SOCKET` if there is one, and to stdout (`/dev/null` in the background).
 #[derive(Debug)]
@@ -16,6 +17,14 @@ impl Report {
     /// To whom the environment says.
     pub(crate) fn from_environment() -> Self {
         Self { socket: connect().ok() }
+    }
+
+    /// Goes on with whoever waits at this path; if nobody does, with whom it has.
+    pub(crate) fn reach(&mut self, path: &Path) {
+        if let Ok(socket) = SocketAddr::from_pathname(path).and_then(|address| connect_to(&address))
+        {
+            self.socket = Some(socket);
+        }
     }
 
     /// Tells one line.
@@ -34,8 +43,12 @@ fn connect() -> io::Result<UnixDatagram> {
         Some(name) => SocketAddr::from_abstract_name(name)?,
         None => SocketAddr::from_pathname(&name)?,
     };
+    connect_to(&address)
+}
+
+fn connect_to(address: &SocketAddr) -> io::Result<UnixDatagram> {
     let socket = UnixDatagram::unbound()?;
-    socket.connect_addr(&address)?;
+    socket.connect_addr(address)?;
     socket.set_nonblocking(true)?;
     Ok(socket)
 }

@@ -27,7 +27,7 @@ pub(crate) fn start(suite: &Suite, foreground: bool) -> io::Result<bool> {
         // From here on this process is the supervisor; it returns only if that fails.
         return Err(Command::new(program).arg("-f").arg("-D").arg(&suite.root).exec());
     }
-    let path = suite.root.join("var/run/ossec-control.notify");
+    let path = suite.root.join(supervisor::NOTIFY);
     let reports = ipc::datagram::bind(&path)?;
     let launched = Command::new(program)
         .arg("-D")
@@ -76,7 +76,7 @@ fn follow(suite: &Suite, reports: &UnixDatagram) -> io::Result<bool> {
 }
 
 /// Shows what has come; says whether `READY=1` was among it.
-fn show_reports(reports: &UnixDatagram) -> bool {
+pub(crate) fn show_reports(reports: &UnixDatagram) -> bool {
     let mut buffer = [0; 8192];
     let mut ready = false;
     while let Ok(len) = reports.recv(&mut buffer) {

@@ -28,6 +28,9 @@ static PROGRAM: Program = Program {
     privilege: Privilege::Root { group: "ossec", keep: &[] },
 };
 
+/// Where a front of ours waits for reports, below the install root.
+pub(crate) const NOTIFY: &str = "var/run/ossec-control.notify";
+
 const HANGUP: i32 = 1;
 
 /// The program, when it is called with flags only: `ossec-control -f -D /var/ossec`.
@@ -150,6 +153,7 @@ impl Supervisor {
     /// In the order in which they stop: each is asked and waited for before the next; what is left after the time for all of
     /// them is killed.
     fn stop_all(&mut self) {
+        self.report.reach(&self.root.join(NOTIFY));
         let mut wards: Vec<Ward> = Vec::new();
         for line in daemons::stop_order(self.install) {
             if let Some(at) = self.wards.iter().position(|ward| ward.name == line.name) {
@@ -254,7 +258,17 @@ impl Supervisor {
     fn no_start(&self, name: &str, why: &str, log: &LogTail) -> Failure {
         self.report.line(&format!("{name} did not start correctly."));
         self.report.line(&format!("  {why}."));
-        for line in log.last_lines_of(name) {
+        let mut reasons = log.last_lines_of(name);
+        if reasons.is_empty() {
+            // Its log may be what is broken.
+            reasons.extend(
+                self.wards
+                    .iter()
+                    .find(|ward| ward.name == name)
+                    .map(|ward| ward.last_words.clone()),
+            );
+        }
+        for line in reasons.iter().filter(|line| !line.is_empty()) {
             self.report.line(&format!("  {line}"));
         }
         let program = self.root.join("bin").join(name);
@@ -262,10 +276,7 @@ impl Supervisor {
             "  Remove the cause, check with '{} -t', then start again.",
             program.display()
         ));
-        Failure::new(
-            None,
-            format!("{name} did not start correctly: {why}; all others are stopped again"),
-        )
+        Failure::new(None, format!("all daemons are stopped again: {name} did not start, {why}"))
     }
 
     /// For `ossec-control status`: who was started again how often, and who is not wanted.

@@ -27,6 +27,8 @@ pub(crate) struct Ward {
     pub(crate) name: &'static str,
     /// How it fares.
     pub(crate) phase: Phase,
+    /// The last line that it told us itself: why it has ended, if it knew.
+    pub(crate) last_words: String,
     /// How often it was started again.
     pub(crate) restarts: u64,
     process: Option<Process>,
@@ -81,6 +83,7 @@ impl Ward {
             name,
             phase: Phase::Idle,
             restarts: 0,
+            last_words: String::new(),
             process: None,
             notify: None,
             began: Instant::now(),
@@ -151,7 +154,8 @@ impl Ward {
 
     /// What has happened, without waiting. After `Ended` the phase is up to the caller.
     pub(crate) fn event(&mut self, root: &Path, now: Instant) -> Option<Event> {
-        if self.phase == Phase::Starting && self.says_ready() {
+        let says_ready = self.listen();
+        if self.phase == Phase::Starting && says_ready {
             self.close_notify(root);
             self.phase = Phase::Running;
             return Some(Event::Ready);
@@ -228,16 +232,20 @@ impl Ward {
         self.ended_within(root, Duration::from_secs(5));
     }
 
-    fn says_ready(&self) -> bool {
+    /// Takes what it has told; says whether it was that it is ready.
+    fn listen(&mut self) -> bool {
         let Some(notify) = &self.notify else { return false };
         let mut buffer = [0; 4096];
+        let mut ready = false;
         while let Ok(len) = notify.recv(&mut buffer) {
-            let message = buffer.get(..len).unwrap_or_default();
-            if message.split(|&byte| byte == b'\n').any(|line| line == b"READY=1") {
-                return true;
+            for line in String::from_utf8_lossy(buffer.get(..len).unwrap_or_default()).lines() {
+                match line.strip_prefix("STATUS=") {
+                    Some(words) => self.last_words = words.to_owned(),
+                    None => ready |= line == "READY=1",
+                }
             }
         }
-        false
+        ready
     }
 
     fn clear(&mut self, root: &Path) {
