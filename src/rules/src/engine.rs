@@ -1,0 +1,503 @@
+//! The engine: phase 1, and the tree that both phases walk.
+
+use std::collections::{BTreeSet, HashMap};
+
+use crate::condition::Check;
+use crate::correlate::Correlation;
+use crate::decoder::{Decoders, FtsMask, NameId, OrderItem};
+use crate::event::{
+    Builtin, Decoded, Field, FileAttributes, FileChange, FileDetails, Pruned, RawEvent, Span,
+};
+use crate::forwarded;
+use crate::lists::ListLookup;
+use crate::options::{Mode, Options};
+use crate::plugin::{self, Plugin};
+use crate::predecode::predecode;
+use crate::prefilter::{OpenGates, Prefilter, PrefilterBuilder};
+use crate::rule::{Category, Rule, RuleIndex};
+
+/// Decoders, rules and lists, checked and compiled. Immutable: share it between threads.
+#[derive(Debug)]
+pub struct Engine {
+    pub(crate) options: Options,
+    pub(crate) decoders: Decoders,
+    names: Vec<String>,
+    pub(crate) rules: Vec<Rule>,
+    pub(crate) compiled: Vec<Compiled>,
+    pub(crate) nodes: Vec<Node>,
+    /// The first nodes are the tops of the tree.
+    pub(crate) roots: usize,
+    by_id: HashMap<u32, usize>,
+    pub(crate) sid_lists: usize,
+    pub(crate) group_lists: usize,
+    prefilter: Prefilter,
+    /// For each decoder that rules name, the gates of rules that can match its events; the rest share `None`.
+    masks: HashMap<Option<NameId>, Vec<u64>>,
+}
+
+/// A node of the tree; its children are neighbours.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Node {
+    pub(crate) rule: u32,
+    pub(crate) first_child: u32,
+    pub(crate) end_child: u32,
+}
+
+/// What judging needs of a rule.
+#[derive(Debug)]
+pub(crate) struct Compiled {
+    pub(crate) category: Category,
+    pub(crate) decoded_as: Option<NameId>,
+    pub(crate) checks: Box<[Check]>,
+    pub(crate) stateful: Option<Box<Stateful>>,
+    pub(crate) noalert: bool,
+    pub(crate) ignore_mask: FtsMask,
+    pub(crate) check_ignored_mask: FtsMask,
+    /// The list that this rule's events enter because an `if_matched_sid` names it.
+    pub(crate) sid_list: Option<usize>,
+    pub(crate) group_feeds: Vec<usize>,
+}
+
+/// The conditions that depend on what came before, in the order of the language.
+#[derive(Debug)]
+pub(crate) struct Stateful {
+    pub(crate) check_diff: bool,
+    pub(crate) if_fts: bool,
+    /// Lists that stand behind a condition with an effect.
+    pub(crate) lists: Vec<ListLookup>,
+    pub(crate) correlation: Option<Correlation>,
+}
+
+impl Stateful {
+    pub(crate) fn is_empty(&self) -> bool {
+        !self.check_diff && !self.if_fts && self.lists.is_empty() && self.correlation.is_none()
+    }
+}
+
+/// The finished rule tree.
+#[derive(Debug)]
+pub(crate) struct Tree {
+    pub(crate) rules: Vec<Rule>,
+    pub(crate) compiled: Vec<Compiled>,
+    pub(crate) nodes: Vec<Node>,
+    pub(crate) roots: usize,
+    pub(crate) by_id: HashMap<u32, usize>,
+    pub(crate) sid_lists: usize,
+    pub(crate) group_lists: usize,
+}
+
+/// What an engine is made of.
+pub(crate) struct Parts {
+    pub(crate) decoders: Decoders,
+    pub(crate) names: Vec<String>,
+    pub(crate) tree: Tree,
+    pub(crate) options: Options,
+}
+
+impl Engine {
+    pub(crate) fn new(parts: Parts) -> Self {
+        let Parts { decoders, names, tree, options } = parts;
+        let Tree { rules, compiled, nodes, roots, by_id, sid_lists, group_lists } = tree;
+        let prefilter = prefilter(&nodes, &compiled, &decoders);
+        let masks = masks(&nodes, &compiled, decoders.all.len());
+        Self {
+            options,
+            decoders,
+            names,
+            rules,
+            compiled,
+            nodes,
+            roots,
+            by_id,
+            sid_lists,
+            group_lists,
+            prefilter,
+            masks,
+        }
+    }
+
+    /// Phase 1 for a log line: pre-decodes, decodes and prunes the rule tree.
+    pub fn decode(&self, event: &RawEvent<'_>) -> Decoded {
+        let mut decoded = Decoded::default();
+        self.decode_into(event, &mut decoded);
+        decoded
+    }
+
+    /// As [`decode`](Self::decode), using the memory of an earlier event again.
+    pub fn decode_into(&self, event: &RawEvent<'_>, decoded: &mut Decoded) {
+        decoded.clear();
+        decoded.moment = event.moment;
+        self.take_text(event.location, event.payload, Cleaning::All, decoded);
+        let header = predecode(decoded.full_log());
+        let base = decoded.full_log.start();
+        decoded.log = Span::within(base, header.log);
+        decoded.program_name = header.program_name.map_or(Span::NONE, |at| Span::within(base, at));
+        decoded.hostname = header.hostname.map_or(Span::NONE, |at| Span::within(base, at));
+        self.settle_hostname(decoded);
+        let mut open = std::mem::take(&mut decoded.open);
+        self.prefilter.scan(decoded.full_log(), &mut open);
+        let mut captures = std::mem::take(&mut decoded.captures);
+        self.decoders.decode(decoded, &self.prefilter.gates(&open), &mut captures);
+        decoded.captures = captures;
+        if let Some(plugin) = decoded.plugin {
+            self.run_plugin(plugin, decoded);
+        }
+        self.settle_firewall(decoded);
+        decoded.open = open;
+        self.prune(decoded);
+    }
+
+    /// Phase 1 for an event of a built-in decoder, whose text and facts are ready.
+    pub fn decode_builtin(
+        &self,
+        builtin: Builtin,
+        event: &RawEvent<'_>,
+        file: Option<FileDetails>,
+    ) -> Decoded {
+        let mut decoded = Decoded { moment: event.moment, ..Decoded::default() };
+        self.take_text(event.location, event.payload, Cleaning::KeepLines, &mut decoded);
+        decoded.log = decoded.full_log;
+        self.settle_hostname(&mut decoded);
+        decoded.category = Category::Ossec;
+        let (name, printed) = builtin_names(builtin);
+        decoded.decoder_name = NameId(name);
+        decoded.printed_name = NameId(printed);
+        decoded.is_builtin = true;
+        if let Builtin::Rootcheck { is_new } = builtin {
+            decoded.is_new = is_new;
+        }
+        if matches!(builtin, Builtin::FileChanged(_) | Builtin::FileNew | Builtin::FileDeleted) {
+            // The name is a copy of the location here, so records print both.
+            decoded.hostname_is_location = false;
+        }
+        if let Some(file) = file {
+            let path = decoded.append(&file.path);
+            decoded.set(Field::FileName, path);
+            decoded.file = Some(Box::new(file));
+        }
+        let mut open = std::mem::take(&mut decoded.open);
+        self.prefilter.scan(decoded.full_log(), &mut open);
+        decoded.open = open;
+        self.prune(&mut decoded);
+        decoded
+    }
+
+    /// The rule at an index; of another engine's index, the last rule.
+    ///
+    /// # Panics
+    /// If the engine has no rules: then no index comes from it.
+    pub fn rule(&self, index: RuleIndex) -> &Rule {
+        self.rules
+            .get(index.at())
+            .or(self.rules.last())
+            .expect("an index of this engine names one of its rules")
+    }
+
+    /// The rule of this number.
+    pub fn rule_by_id(&self, id: u32) -> Option<RuleIndex> {
+        self.by_id.get(&id).and_then(|&at| u32::try_from(at).ok()).map(RuleIndex)
+    }
+
+    /// All rules, in the order of the files.
+    pub fn rules(&self) -> &[Rule] {
+        &self.rules
+    }
+
+    /// Name of the decoder that took the event, as outputs print it; `None` if none did.
+    pub fn decoder_name(&self, event: &Decoded) -> Option<&str> {
+        self.name(event.printed_name)
+    }
+
+    /// Every value that a decoder assigned, in order, with the label of the test tool.
+    pub fn assignments<'a>(
+        &'a self,
+        event: &'a Decoded,
+    ) -> impl Iterator<Item = (&'a str, &'a [u8])> {
+        event.assigned.iter().filter_map(|assigned| {
+            let item =
+                self.decoders.get(assigned.decoder)?.order.get(assigned.position as usize)?;
+            Some((item.label(), assigned.value.of(&event.bytes)?))
+        })
+    }
+
+    /// Whether no decoder is of the kind that this event needs (with or without a program name).
+    pub fn has_no_decoder_for(&self, event: &Decoded) -> bool {
+        match event.program_name.is_some() {
+            true => self.decoders.with_program.is_empty(),
+            false => self.decoders.without_program.is_empty(),
+        }
+    }
+
+    /// The settings that it was loaded with.
+    pub fn options(&self) -> &Options {
+        &self.options
+    }
+
+    /// The event as outputs want it.
+    pub fn facts<'a>(&'a self, event: &'a Decoded) -> alerts::Event<'a> {
+        let decoder = event.decoder.and_then(|index| self.decoders.get(index));
+        let fts = match decoder {
+            Some(decoder) => decoder.fts.0,
+            None if event.is_new => FtsMask::DONE,
+            None => 0,
+        };
+        alerts::Event {
+            moment: event.moment,
+            location: event.location(),
+            hostname: event.hostname(),
+            hostname_is_location: event.hostname_is_location,
+            program_name: event.program_name(),
+            full_log: event.full_log(),
+            log: event.log(),
+            decoder: alerts::Decoder {
+                name: self.decoder_name(event).map(str::as_bytes),
+                parent: decoder.and_then(|d| self.name(d.parent?)).map(str::as_bytes),
+                fts,
+                accumulate: decoder.is_some_and(|decoder| decoder.accumulate),
+            },
+            srcip: event.field(Field::SrcIp),
+            srcport: event.field(Field::SrcPort),
+            srcuser: event.field(Field::SrcUser),
+            dstip: event.field(Field::DstIp),
+            dstport: event.field(Field::DstPort),
+            dstuser: event.field(Field::DstUser),
+            protocol: event.field(Field::Protocol),
+            action: event.field(Field::Action),
+            id: event.field(Field::Id),
+            status: event.field(Field::Status),
+            url: event.field(Field::Url),
+            data: event.field(Field::Data),
+            systemname: event.field(Field::SystemName),
+            file: file_facts(event),
+            dynamic: decoder.map_or_else(Vec::new, |decoder| {
+                let values = decoder.order.iter().zip(&event.dynamic);
+                let named = values.filter_map(|(item, value)| match item {
+                    OrderItem::Dynamic(name) => Some((name.as_bytes(), value.of(&event.bytes)?)),
+                    OrderItem::Field(_) => None,
+                });
+                named.collect()
+            }),
+        }
+    }
+
+    pub(crate) fn name(&self, id: NameId) -> Option<&str> {
+        self.names.get(usize::from(id.0)).map(String::as_str).filter(|_| id != NameId::NULL)
+    }
+
+    pub(crate) fn compiled(&self, rule: RuleIndex) -> Option<&Compiled> {
+        self.compiled.get(rule.at())
+    }
+
+    /// Whether all conditions of a node hold that depend on the event alone.
+    pub(crate) fn holds(&self, rule: &Compiled, event: &Decoded) -> bool {
+        rule.checks.iter().all(|check| check.holds(event, &self.decoders))
+    }
+
+    /// Takes location and line into the event's buffer.
+    fn take_text(&self, location: &[u8], payload: &[u8], cleaning: Cleaning, event: &mut Decoded) {
+        event.location = event.append(location);
+        let start = event.bytes.len();
+        match cleaning {
+            Cleaning::All if payload.iter().any(u8::is_ascii_control) => {
+                event.bytes.extend(payload.iter().filter(|byte| !byte.is_ascii_control()));
+            }
+            Cleaning::KeepLines => {
+                let kept = |byte: &&u8| **byte == b'\n' || !byte.is_ascii_control();
+                event.bytes.extend(payload.iter().filter(kept));
+            }
+            Cleaning::All => event.bytes.extend_from_slice(payload),
+        }
+        event.full_log = Span::new(start, event.bytes.len());
+    }
+
+    fn settle_hostname(&self, event: &mut Decoded) {
+        if event.location().starts_with(b"(") {
+            event.hostname = event.location;
+            event.hostname_is_location = true;
+        } else if !event.hostname.is_some() {
+            event.hostname = event.append(&self.options.hostname);
+        }
+    }
+
+    fn run_plugin(&self, plugin: Plugin, event: &mut Decoded) {
+        if plugin == Plugin::OssecAlert {
+            forwarded::take(self, event);
+        } else {
+            plugin::run(plugin, event);
+        }
+    }
+
+    /// Gives a firewall event the suite's word for its action, before rules see it.
+    fn settle_firewall(&self, event: &mut Decoded) {
+        let wanted = self.options.log_fw && self.options.mode == Mode::Daemon;
+        if !wanted || event.category != Category::Firewall {
+            return;
+        }
+        let needed = [Field::Action, Field::SrcIp, Field::DstIp, Field::Protocol];
+        if needed.iter().any(|&field| event.field(field).is_none()) {
+            event.is_incomplete_firewall = true;
+            return;
+        }
+        event.is_firewall = true;
+        if let Some(action) = event.field(Field::Action) {
+            let normal = alerts::firewall::normal_action(action);
+            let normal = event.append(normal);
+            event.set(Field::Action, normal);
+        }
+    }
+
+    /// Walks the rule tree by what the event alone answers; leaves what can still match.
+    pub(crate) fn prune(&self, event: &mut Decoded) {
+        let mut open = std::mem::take(&mut event.open);
+        if event.has_foreign_values {
+            self.prefilter.open_all(&mut open);
+        }
+        let named = Some(event.decoder_name);
+        if let Some(mask) = self.masks.get(&named).or_else(|| self.masks.get(&None)) {
+            for (word, mask) in open.iter_mut().zip(mask) {
+                *word &= mask;
+            }
+        }
+        let mut pruned = std::mem::take(&mut event.pruned);
+        pruned.clear();
+        let gates = self.prefilter.gates(&open);
+        let mut at = 0;
+        while let Some(node) = gates.next_node(at, self.roots) {
+            at = node + 1;
+            let rule = self.nodes.get(node).and_then(|node| self.compiled.get(node.rule as usize));
+            if rule.is_some_and(|rule| rule.category == event.category)
+                && self.prune_node(node, event, &gates, &mut pruned)
+            {
+                break;
+            }
+        }
+        event.pruned = pruned;
+        event.open = open;
+    }
+
+    /// Adds a node that holds, with its descendants; true if it is sure to select a rule.
+    fn prune_node(
+        &self,
+        at: usize,
+        event: &Decoded,
+        gates: &OpenGates<'_>,
+        pruned: &mut Vec<Pruned>,
+    ) -> bool {
+        let Some(node) = self.nodes.get(at) else { return false };
+        let Some(rule) = self.compiled.get(node.rule as usize) else { return false };
+        if !self.holds(rule, event) {
+            return false;
+        }
+        let place = pruned.len();
+        pruned.push(Pruned { node: u32::try_from(at).unwrap_or(u32::MAX), end: 0 });
+        let mut child_is_sure = false;
+        let mut child = node.first_child as usize;
+        while let Some(open) = gates.next_node(child, node.end_child as usize) {
+            child = open + 1;
+            if self.prune_node(open, event, gates, pruned) {
+                child_is_sure = true;
+                break;
+            }
+        }
+        let end = u32::try_from(pruned.len()).unwrap_or(u32::MAX);
+        if let Some(entry) = pruned.get_mut(place) {
+            entry.end = end;
+        }
+        rule.stateful.is_none() && (!rule.noalert || child_is_sure)
+    }
+}
+
+/// Which control bytes are taken out of a text.
+#[derive(Clone, Copy)]
+enum Cleaning {
+    All,
+    /// Newlines stay: the text is the suite's own.
+    KeepLines,
+}
+
+fn builtin_names(builtin: Builtin) -> (u16, u16) {
+    // Numbers of BUILTIN_NAMES; rules know the kinds of change apart, outputs print one name for all.
+    const CHANGED: u16 = 2;
+    const HOST_MODIFIED: u16 = 8;
+    match builtin {
+        Builtin::Rootcheck { .. } => (1, 1),
+        Builtin::FileChanged(FileChange::First) => (2, CHANGED),
+        Builtin::FileChanged(FileChange::Second) => (3, CHANGED),
+        Builtin::FileChanged(FileChange::Third) => (4, CHANGED),
+        Builtin::FileNew => (5, CHANGED),
+        Builtin::FileDeleted => (6, CHANGED),
+        Builtin::HostNew => (7, HOST_MODIFIED),
+        Builtin::HostModified => (8, HOST_MODIFIED),
+    }
+}
+
+fn file_facts(event: &Decoded) -> Option<alerts::FileFacts<'_>> {
+    match &event.file {
+        Some(file) => Some(alerts::FileFacts {
+            path: &file.path,
+            before: file_state(&file.before),
+            after: file_state(&file.after),
+        }),
+        None => event
+            .field(Field::FileName)
+            .map(|path| alerts::FileFacts { path, ..alerts::FileFacts::default() }),
+    }
+}
+
+fn file_state(attributes: &FileAttributes) -> alerts::FileState<'_> {
+    alerts::FileState {
+        md5: attributes.md5.as_deref(),
+        sha1: attributes.sha1.as_deref(),
+        sha256: attributes.sha256.as_deref(),
+        owner: attributes.owner.as_deref(),
+        group: attributes.group.as_deref(),
+        mode: attributes.mode,
+    }
+}
+
+/// One gate per node, then one per decoder.
+fn prefilter(nodes: &[Node], compiled: &[Compiled], decoders: &Decoders) -> Prefilter {
+    let mut builder = PrefilterBuilder::default();
+    for node in nodes {
+        let checks = compiled.get(node.rule as usize).map_or(&[][..], |rule| &rule.checks);
+        builder.gate(best(checks.iter().filter_map(Check::required_literals)));
+    }
+    for decoder in &decoders.all {
+        let tests = [&decoder.program, &decoder.prematch].into_iter().flatten();
+        builder.gate(best(tests.filter_map(|test| test.required_literals())));
+    }
+    builder.build(nodes.len())
+}
+
+/// The set that is rarest in lines: the longest literals, then the fewest.
+fn best<'a>(sets: impl Iterator<Item = &'a [Vec<u8>]>) -> Option<&'a [Vec<u8>]> {
+    sets.max_by_key(|set| {
+        let shortest = set.iter().map(Vec::len).min().unwrap_or(0).min(8);
+        (shortest, usize::MAX - set.len())
+    })
+}
+
+/// For each decoder that rules name, the nodes whose rule does not name another one.
+fn masks(
+    nodes: &[Node],
+    compiled: &[Compiled],
+    decoders: usize,
+) -> HashMap<Option<NameId>, Vec<u64>> {
+    let named: BTreeSet<NameId> = compiled.iter().filter_map(|rule| rule.decoded_as).collect();
+    let words = (nodes.len() + decoders).div_ceil(64);
+    let keys = named.into_iter().map(Some).chain([None]);
+    keys.map(|key| {
+        let mut mask = vec![u64::MAX; words];
+        for (at, node) in nodes.iter().enumerate() {
+            let wants = compiled.get(node.rule as usize).and_then(|rule| rule.decoded_as);
+            if wants.is_some()
+                && wants != key
+                && let Some(word) = mask.get_mut(at / 64)
+            {
+                *word &= !(1 << (at % 64));
+            }
+        }
+        (key, mask)
+    })
+    .collect()
+}

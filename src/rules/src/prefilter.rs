@@ -1,0 +1,188 @@
+//! The first look at an event: one scan for the literals of all patterns at once.
+//!
+//! Each rule node and each decoder root is a *gate*. A gate with required literals opens when one of them is in the line;
+//! a gate without is always open. What stays closed cannot match, so nobody asks it. The set of open gates is a bit
+//! set in which the children of a node are neighbours: thousands of closed siblings cost a few words.
+
+use aho_corasick::automaton::OverlappingState;
+use aho_corasick::{AhoCorasick, AhoCorasickBuilder, Input, MatchKind};
+
+use crate::decoder::DecoderIndex;
+
+/// Gates of an engine: nodes first, decoders behind them.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Prefilter {
+    scanner: Option<AhoCorasick>,
+    /// For each literal the gates that it opens: word and bits.
+    opens: Vec<Vec<(u32, u64)>>,
+    /// The gates that are always open.
+    always: Vec<u64>,
+    nodes: usize,
+}
+
+/// The gates that one event opens.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct OpenGates<'a> {
+    words: &'a [u64],
+    nodes: usize,
+}
+
+/// Collects what opens which gate.
+#[derive(Debug, Default)]
+pub(crate) struct PrefilterBuilder {
+    gates: Vec<Option<Vec<Vec<u8>>>>,
+}
+
+impl PrefilterBuilder {
+    /// Adds the next gate; without literals it is always open.
+    pub(crate) fn gate(&mut self, literals: Option<&[Vec<u8>]>) {
+        self.gates.push(literals.map(<[Vec<u8>]>::to_vec));
+    }
+
+    /// Builds the scanner; the first `nodes` gates are nodes.
+    pub(crate) fn build(self, nodes: usize) -> Prefilter {
+        let mut filter = Prefilter {
+            always: vec![0; self.gates.len().div_ceil(64)],
+            nodes,
+            ..Prefilter::default()
+        };
+        let mut literals: Vec<(Vec<u8>, usize)> = Vec::new();
+        for (gate, needs) in self.gates.into_iter().enumerate() {
+            match needs {
+                Some(set) => {
+                    literals.extend(set.into_iter().map(|text| (text.to_ascii_lowercase(), gate)));
+                }
+                None => set_bit(&mut filter.always, gate),
+            }
+        }
+        literals.sort();
+        literals.dedup();
+        let mut texts: Vec<Vec<u8>> = Vec::new();
+        for (text, gate) in literals {
+            if texts.last() != Some(&text) {
+                texts.push(text);
+                filter.opens.push(Vec::new());
+            }
+            if let Some(opens) = filter.opens.last_mut() {
+                add_bit(opens, gate);
+            }
+        }
+        filter.scanner = AhoCorasickBuilder::new()
+            .ascii_case_insensitive(true)
+            .match_kind(MatchKind::Standard)
+            .build(&texts)
+            .ok();
+        if filter.scanner.is_none() {
+            // Too many literals for one automaton: ask everyone, as if there were no filter.
+            filter.always.fill(u64::MAX);
+        }
+        filter
+    }
+}
+
+impl Prefilter {
+    /// Finds out which gates `text` opens.
+    pub(crate) fn scan(&self, text: &[u8], open: &mut Vec<u64>) {
+        open.clear();
+        open.extend_from_slice(&self.always);
+        let Some(scanner) = &self.scanner else { return };
+        if !pattern::literals_apply(text) {
+            open.fill(u64::MAX);
+            return;
+        }
+        let input = Input::new(text);
+        let mut state = OverlappingState::start();
+        loop {
+            scanner.find_overlapping(input.clone(), &mut state);
+            let Some(found) = state.get_match() else { return };
+            let opens = self.opens.get(found.pattern().as_usize()).map_or(&[][..], Vec::as_slice);
+            for &(word, bits) in opens {
+                if let Some(slot) = open.get_mut(word as usize) {
+                    *slot |= bits;
+                }
+            }
+        }
+    }
+
+    /// Opens every gate: for events whose values do not all lie in the scanned line.
+    pub(crate) fn open_all(&self, open: &mut Vec<u64>) {
+        open.clear();
+        open.resize(self.always.len(), u64::MAX);
+    }
+
+    /// A view of a scan's result.
+    pub(crate) fn gates<'a>(&self, words: &'a [u64]) -> OpenGates<'a> {
+        OpenGates { words, nodes: self.nodes }
+    }
+}
+
+impl OpenGates<'_> {
+    /// Whether this decoder can match.
+    pub(crate) fn decoder(&self, index: DecoderIndex) -> bool {
+        let gate = self.nodes + index.at();
+        self.words.get(gate / 64).is_none_or(|word| word >> (gate % 64) & 1 == 1)
+    }
+
+    /// The first open node in `from..end`.
+    pub(crate) fn next_node(&self, from: usize, end: usize) -> Option<usize> {
+        let mut at = from;
+        while at < end {
+            let word = self.words.get(at / 64).copied().unwrap_or(0) >> (at % 64);
+            if word != 0 {
+                let found = at + word.trailing_zeros() as usize;
+                return (found < end).then_some(found);
+            }
+            at = (at / 64 + 1) * 64;
+        }
+        None
+    }
+}
+
+fn set_bit(words: &mut [u64], bit: usize) {
+    if let Some(word) = words.get_mut(bit / 64) {
+        *word |= 1 << (bit % 64);
+    }
+}
+
+fn add_bit(opens: &mut Vec<(u32, u64)>, gate: usize) {
+    let word = u32::try_from(gate / 64).unwrap_or(u32::MAX);
+    let bit = 1 << (gate % 64);
+    match opens.last_mut() {
+        Some((last, bits)) if *last == word => *bits |= bit,
+        _ => opens.push((word, bit)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn gates_open_by_their_literals_ignoring_case() {
+        let mut builder = PrefilterBuilder::default();
+        builder.gate(Some(&[b"failed".to_vec(), b"denied".to_vec()]));
+        builder.gate(None);
+        for _ in 0..100 {
+            builder.gate(Some(&[b"never".to_vec()]));
+        }
+        builder.gate(Some(&[b"led pass".to_vec()]));
+        let filter = builder.build(103);
+        let mut open = Vec::new();
+        filter.scan(b"Access DENIED, FAILED PASSWORD", &mut open);
+        let gates = filter.gates(&open);
+        assert_eq!(gates.next_node(0, 103), Some(0));
+        assert_eq!(gates.next_node(1, 103), Some(1));
+        assert_eq!(gates.next_node(2, 103), Some(102));
+        assert_eq!(gates.next_node(2, 102), None);
+    }
+
+    #[test]
+    fn a_kelvin_sign_opens_all() {
+        let mut builder = PrefilterBuilder::default();
+        builder.gate(Some(&[b"token".to_vec()]));
+        let filter = builder.build(1);
+        let mut open = Vec::new();
+        filter.scan("to\u{212A}en".as_bytes(), &mut open);
+        assert_eq!(filter.gates(&open).next_node(0, 1), Some(0));
+    }
+}
