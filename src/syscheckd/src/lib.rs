@@ -1,1 +1,251 @@
-//! Watches files for changes
+//! Watches files for changes: `ossec-syscheckd`.
+//!
+//! What is watched stands in `<syscheck>` of `ossec.conf`. Scans find what is new, changed or gone, realtime events find it at once; each
+//! difference to what the manager was told is one event on the acknowledged queue (`8:syscheck:<sum> <path>`).
+//! Behaviour: host-daemons specification 6. Where the parts are: [`watcher`].
+
+pub mod hash;
+pub mod known;
+pub mod look;
+pub mod plan;
+pub mod realtime;
+pub mod schedule;
+pub mod watcher;
+pub mod worker;
+
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use ipc::{Sender, paths};
+use runtime::{Capability, Daemon, Failure, Privilege, Program, Sandbox, Signal, Start};
+use settings::{CheckOptions, Ignore, Settings, TimeOfDay};
+
+use crate::known::Known;
+use crate::schedule::Moment;
+use crate::watcher::{Counts, Watcher};
+use crate::worker::Pacing;
+
+/// Where the known sums are kept, relative to the root.
+const STATE: &str = "queue/syscheckd";
+
+static PROGRAM: Program = Program {
+    name: "ossec-syscheckd",
+    about: "watches files for changes",
+    debug_option: Some("syscheck.debug"),
+    privilege: Privilege::Root { group: "ossec", keep: &[Capability::DacReadSearch] },
+};
+
+/// Runs `ossec-syscheckd`.
+pub fn main() -> ExitCode {
+    runtime::main(&PROGRAM, run)
+}
+
+fn run(start: Start) -> Result<(), Failure> {
+    let settings = settings::load(start.config())?;
+    if start.test_only() {
+        return Ok(());
+    }
+    let mut daemon = start.enter()?;
+    daemon.require_writable(&[STATE, "var/run"])?;
+    if let Err(error) = sys::process::run_as_batch() {
+        log::debug!("not scheduled as a batch job: {error}");
+    }
+    daemon.confine(&Sandbox { read: &["/"], write: &[STATE, "var/run"], ..Sandbox::default() })?;
+    let known = open_known(daemon.root())?;
+    daemon.ready();
+    describe(&settings);
+    // The queue's reader may come later than we: until then only signals are served.
+    let Some(link) = connect(&mut daemon, known)? else { return Ok(()) };
+    let reload_asked = link.reload_asked;
+    let mut watcher = start_watcher(&daemon, &settings, link)?;
+    if reload_asked {
+        reload(&mut daemon, &mut watcher);
+    }
+    watch(&mut daemon, &mut watcher)
+}
+
+/// Turns until told to stop.
+fn watch(daemon: &mut Daemon, watcher: &mut Watcher) -> Result<(), Failure> {
+    let mut written = (Instant::now(), Counts::default());
+    loop {
+        for signal in daemon.signals().take() {
+            match signal {
+                Signal::Stop(_) => {
+                    write_accounts(daemon, &watcher.counts());
+                    return Ok(());
+                }
+                Signal::Reload => reload(daemon, watcher),
+                _ => {}
+            }
+        }
+        if !watcher.turn(&now()) {
+            return Err(Failure::new(
+                None,
+                "The thread that reads files has ended: see the log above.",
+            ));
+        }
+        let counts = watcher.counts();
+        if written.0.elapsed() >= Duration::from_secs(1) && written.1 != counts {
+            write_accounts(daemon, &counts);
+            written = (Instant::now(), counts);
+        }
+        watcher.wait(Some(std::os::fd::AsFd::as_fd(daemon.signals())));
+    }
+}
+
+fn reload(daemon: &mut Daemon, watcher: &mut Watcher) {
+    let settings = match settings::load(daemon.config()) {
+        Ok(settings) => settings,
+        Err(errors) => {
+            errors.log();
+            log::error!("Configuration not reloaded: going on with the old one.");
+            return;
+        }
+    };
+    match watcher.reload(&settings.syscheck, &now()) {
+        Ok(()) => {
+            log::info!("Configuration reloaded.");
+            describe(&settings);
+        }
+        Err(error) => log::error!("Configuration not reloaded: {error}."),
+    }
+}
+
+fn open_known(root: &Path) -> Result<Known, Failure> {
+    Known::open(&root.join(STATE)).map_err(|error| {
+        let path = root.join(STATE).join("known");
+        Failure::new(None, format!("Could not read '{}': {error}.", path.display()))
+    })
+}
+
+/// The connection to the manager.
+struct Link {
+    known: Known,
+    sender: Sender,
+    /// SIGHUP came while we waited for it.
+    reload_asked: bool,
+}
+
+/// Connects to the queue, however long that takes; `None` when told to stop before.
+fn connect(daemon: &mut Daemon, mut known: Known) -> Result<Option<Link>, Failure> {
+    let mut reload_asked = false;
+    loop {
+        let path = daemon.root().join(paths::EVENTS);
+        let mut sender = Sender::new(path, "syscheckd", known.stream());
+        let ended = loop {
+            let signals = daemon.signals().take();
+            if signals.iter().any(|signal| matches!(signal, Signal::Stop(_))) {
+                return Ok(None);
+            }
+            reload_asked |= signals.contains(&Signal::Reload);
+            if let Ok(ended) = sender.connect(Duration::from_millis(500)) {
+                break ended;
+            }
+        };
+        let stream = known.stream();
+        let last = known.settle(ended).map_err(|error| {
+            Failure::new(None, format!("Could not write '{STATE}/known': {error}."))
+        })?;
+        if known.stream() == stream {
+            sender.start_after(last);
+            return Ok(Some(Link { known, sender, reload_asked }));
+        }
+        log::info!("The queue's reader no longer knows our numbers: beginning new ones.");
+    }
+}
+
+fn start_watcher(daemon: &Daemon, settings: &Settings, link: Link) -> Result<Watcher, Failure> {
+    let link = (link.known, link.sender);
+    let rest = Duration::from_secs(daemon.options().number("syscheck.sleep"));
+    let pacing = Pacing { files: daemon.options().number("syscheck.sleep_after"), rest };
+    Watcher::start(daemon.root(), &settings.syscheck, pacing, rest, link, &now())
+        .map_err(|error| Failure::new(None, format!("Could not begin to watch files: {error}.")))
+}
+
+fn write_accounts(daemon: &Daemon, counts: &Counts) {
+    if let Err(error) = daemon.write_state(&counts.lines()) {
+        log::debug!("accounts not written: {error}");
+    }
+}
+
+fn now() -> Moment {
+    let local = runtime::clock::local(runtime::clock::now());
+    Moment {
+        instant: Instant::now(),
+        day: i64::from(local.year) * 372 + i64::from(local.month) * 31 + i64::from(local.day),
+        weekday: local.weekday,
+        time: TimeOfDay { hour: local.hour, minute: local.minute },
+    }
+}
+
+/// Says what is watched, and what of the settings does nothing yet.
+fn describe(settings: &Settings) {
+    for warning in &settings.warnings {
+        log::warn!("{warning}");
+    }
+    describe_rootcheck(settings);
+    let syscheck = &settings.syscheck;
+    if syscheck.disabled || syscheck.directories.is_empty() {
+        if syscheck.directories.is_empty() {
+            log::info!("(1702) No directory provided for syscheck to monitor.");
+        }
+        log::warn!("Syscheck disabled.");
+        return;
+    }
+    for directory in &syscheck.directories {
+        let options = option_names(&directory.options).join(" | ");
+        let path = directory.path.display();
+        log::info!("Monitoring directory: '{path}', with options {options}.");
+    }
+    for ignore in &syscheck.ignore {
+        if let Ignore::Prefix(prefix) = ignore {
+            log::info!("ignoring: '{}'", String::from_utf8_lossy(prefix));
+        }
+    }
+    for nodiff in &syscheck.nodiff {
+        if let Ignore::Prefix(prefix) = nodiff {
+            log::info!("No diff for file: '{}'", String::from_utf8_lossy(prefix));
+        }
+    }
+    for directory in syscheck.directories.iter().filter(|directory| directory.options.realtime) {
+        log::info!("Directory set for real time monitoring: '{}'.", directory.path.display());
+    }
+    if syscheck.directories.iter().any(|directory| directory.options.report_changes) {
+        log::warn!(
+            "report_changes: this version reports that a file changed, not yet which lines."
+        );
+    }
+    if syscheck.prefilter_cmd.is_some() {
+        log::warn!("prefilter_cmd: not run by this version; files are hashed as they are.");
+    }
+}
+
+fn describe_rootcheck(settings: &Settings) {
+    let disabled = |section: &xml::Element| {
+        section.children.iter().any(|child| child.name == "disabled" && child.text() == "yes")
+    };
+    let sections: Vec<_> = settings.sections("rootcheck").collect();
+    if sections.iter().any(|section| disabled(section)) {
+        log::warn!("Rootcheck module disabled.");
+    } else if !sections.is_empty() {
+        log::info!("<rootcheck> is not part of this version yet: it is not run.");
+    }
+}
+
+/// In OSSEC's order.
+fn option_names(options: &CheckOptions) -> Vec<&'static str> {
+    let all = [
+        (options.perm, "perm"),
+        (options.size, "size"),
+        (options.owner, "owner"),
+        (options.group, "group"),
+        (options.md5, "md5sum"),
+        (options.sha1, "sha1sum"),
+        (options.sha256, "sha256sum"),
+        (options.realtime, "realtime"),
+        (options.report_changes, "report_changes"),
+        (options.no_recurse, "no_recurse"),
+    ];
+    all.into_iter().filter(|(on, _)| *on).map(|(_, name)| name).collect()
+}
