@@ -1,0 +1,111 @@
+//! Judging lines one after the other, with or without a memory of earlier ones.
+
+use std::collections::HashSet;
+
+use alerts::Moment;
+use rules::{
+    Builtin, Decoded, Engine, FileDetails, Judgement, MemoryWorld, RawEvent, RuleIndex, State, Step,
+};
+
+use super::script::DecodedBy;
+
+/// A line is cut here, as the analysis daemon would.
+pub(super) const MAX_LINE: usize = wire::MAX_EVENT;
+
+/// An engine with what it remembers.
+pub(super) struct Session<'e> {
+    engine: &'e Engine,
+    state: State,
+    world: MemoryWorld,
+    /// Texts of rootcheck that were sent before.
+    findings: HashSet<Vec<u8>>,
+    alerts: u64,
+}
+
+/// What became of one line.
+pub(super) struct Verdict {
+    /// The event with what was decoded.
+    pub(super) event: Decoded,
+    /// The outcome.
+    pub(super) judgement: Judgement,
+    /// What was tried, in order; empty unless asked for.
+    pub(super) steps: Vec<Step>,
+}
+
+impl<'e> Session<'e> {
+    /// Remembers nothing yet.
+    pub(super) fn new(engine: &'e Engine) -> Self {
+        Self {
+            engine,
+            state: State::new(engine),
+            world: MemoryWorld::default(),
+            findings: HashSet::new(),
+            alerts: 0,
+        }
+    }
+
+    /// The engine that judges.
+    pub(super) fn engine(&self) -> &'e Engine {
+        self.engine
+    }
+
+    /// Decodes one line.
+    pub(super) fn decode(
+        &mut self,
+        line: &[u8],
+        by: DecodedBy,
+        location: &[u8],
+        moment: Moment,
+    ) -> Decoded {
+        let raw = RawEvent { moment, location, payload: line.get(..MAX_LINE).unwrap_or(line) };
+        let builtin = match by {
+            DecodedBy::Decoders => return self.engine.decode(&raw),
+            DecodedBy::Builtin(builtin) => builtin,
+            DecodedBy::Rootcheck => {
+                Builtin::Rootcheck { is_new: self.findings.insert(line.to_vec()) }
+            }
+        };
+        self.engine.decode_builtin(builtin, &raw, file_of(line))
+    }
+
+    /// Judges what was decoded.
+    pub(super) fn judge(&mut self, mut event: Decoded) -> Verdict {
+        let mut steps = Vec::new();
+        let judgement =
+            self.engine.judge_traced(&mut self.state, &mut event, &mut self.world, &mut |step| {
+                steps.push(step)
+            });
+        if judgement.log {
+            self.alerts += 1;
+        }
+        Verdict { event, judgement, steps }
+    }
+
+    /// The `alerts.log` record of the last verdict; nothing when it is no alert.
+    pub(super) fn write_alert(&self, verdict: &Verdict, out: &mut Vec<u8>) {
+        if !verdict.judgement.log {
+            return;
+        }
+        if let Some(alert) = verdict.judgement.alert(self.engine, &verdict.event, self.alerts) {
+            alerts::write_text(&alert, out);
+        }
+    }
+}
+
+impl Verdict {
+    /// The rules whose conditions all held, in order; the selected one is among them.
+    pub(super) fn matched(&self) -> impl Iterator<Item = RuleIndex> + '_ {
+        let traced = self.steps.iter().filter_map(|step| match step {
+            Step::Matched(index) => Some(*index),
+            _ => None,
+        });
+        traced.chain(self.judgement.rule)
+    }
+}
+
+/// What the text of an integrity event says about its file, so that rules can look at its name.
+fn file_of(text: &[u8]) -> Option<FileDetails> {
+    let mut quoted = text.splitn(3, |&byte| byte == b'\'').skip(1);
+    let path = quoted.next().filter(|_| quoted.next().is_some())?;
+    path.starts_with(b"/").then(|| FileDetails { path: path.to_vec(), ..FileDetails::default() })
+}
