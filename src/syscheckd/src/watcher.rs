@@ -179,6 +179,9 @@ impl Watcher {
     pub fn reload(&mut self, syscheck: &Syscheck, now: &Moment) -> io::Result<()> {
         self.take_settings(syscheck)?;
         self.schedule = Schedule::new(syscheck, now);
+        // A running scan is given up, and its number with it: what it still says is of no interest.
+        self.scan = Scan::Idle;
+        self.scans += 1;
         self.requested = true;
         Ok(())
     }
@@ -252,10 +255,6 @@ impl Watcher {
         self.jobs.clear();
         self.jobs.push_back(Job::Plan { plan: self.plan.clone(), table });
         self.jobs.push_back(Job::Watch);
-        if let Scan::Checking { .. } = self.scan {
-            // Its second looks were among the jobs.
-            self.scan = Scan::Idle;
-        }
         Ok(())
     }
 
@@ -314,7 +313,7 @@ impl Watcher {
     }
 
     fn begin_scan(&mut self, scope: Scope) {
-        let first = self.scans == 0 && self.known.is_empty();
+        let first = self.counts.scans == 0 && self.known.is_empty();
         self.scans += 1;
         self.scan = Scan::Walking { scope, first };
         if scope == Scope::All {
@@ -326,7 +325,9 @@ impl Watcher {
                 log::info!("Starting syscheck scan.");
             }
         }
-        self.jobs.push_back(Job::Scan { id: self.scans, scope });
+        // Until a file was seen once no change of it can be noticed: the first scan makes haste.
+        let rests = scope == Scope::All && !first;
+        self.jobs.push_back(Job::Scan { id: self.scans, scope, rests });
     }
 
     fn give_jobs(&mut self) {
@@ -496,4 +497,18 @@ fn with_hashes_of(sum: Vec<u8>, known: Option<&[u8]>) -> Vec<u8> {
 
 fn too_long(error: PatternError) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidInput, error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_could_not_be_read_keeps_its_known_hashes() {
+        let kept = |now: &[u8], known| with_hashes_of(now.to_vec(), known);
+        let now = b"9:33152:1:2:xxx:xxx:xxx";
+        assert_eq!(kept(now, Some(b"1:33188:0:0:a:b:c")), b"9:33152:1:2:a:b:c");
+        assert_eq!(kept(now, Some(b"1:33188:0:0:a:b")), b"9:33152:1:2:a:b:xxx");
+        assert_eq!(kept(now, None), now);
+    }
 }

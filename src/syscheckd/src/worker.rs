@@ -38,6 +38,8 @@ pub enum Job {
         id: u64,
         /// What "everything" is.
         scope: Scope,
+        /// Whether it rests now and then.
+        rests: bool,
     },
     /// Looks at a path, and, if it is a folder, at all below it.
     Look(Vec<u8>),
@@ -48,9 +50,9 @@ pub enum Job {
 /// What a scan covers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Scope {
-    /// All entries, with rests.
+    /// All entries.
     All,
-    /// Entries with realtime, without rests: events were lost.
+    /// Entries with realtime: events were lost.
     Realtime,
 }
 
@@ -234,15 +236,15 @@ impl Hand {
             match job {
                 Job::Plan { plan, table } => (self.plan, self.table) = (plan, table),
                 Job::Watch => self.visit_entries(Scope::Realtime, Pace::WatchOnly)?,
-                Job::Scan { id, scope } => self.scan(id, scope)?,
+                Job::Scan { id, scope, rests } => self.scan(id, scope, rests)?,
                 Job::Look(path) => self.look_anew(&path)?,
                 Job::Mark(id) => self.tell(News::Mark(id))?,
             }
         }
     }
 
-    fn scan(&mut self, id: u64, scope: Scope) -> Result<(), Stopped> {
-        let pace = if scope == Scope::All { Pace::Rests } else { Pace::Brisk };
+    fn scan(&mut self, id: u64, scope: Scope, rests: bool) -> Result<(), Stopped> {
+        let pace = if rests { Pace::Rests } else { Pace::Brisk };
         self.files = 0;
         self.visit_entries(scope, pace)?;
         self.tell(News::ScanEnded { id, complete: !self.abandoned })

@@ -386,15 +386,26 @@ fn a_reload_forgets_what_is_no_longer_watched_and_tells_what_is_new() {
 }
 
 #[test]
+fn a_reload_in_the_middle_of_a_scan_begins_anew() {
+    let bench = Bench::new(false);
+    let mut watcher = bench.start();
+    turn_until(&mut watcher, |watcher| watcher.counts().received > 0);
+    watcher.reload(&bench.syscheck, &moment()).unwrap();
+    bench.settle(&mut watcher);
+    assert_eq!(bench.told(), names(&[("a", (1, 0)), ("c", (1, 0)), ("sub/b", (1, 0))]));
+}
+
+#[test]
 fn events_are_served_while_a_scan_rests() {
     let bench = Bench::new(true);
+    bench.settle(&mut bench.start());
+    bench.told();
     let pacing = Pacing { files: 1, rest: Duration::from_secs(3600) };
     let root = bench.root();
     let started =
         Watcher::start(&root, &bench.syscheck, pacing, Duration::ZERO, link(&root), &moment());
     let mut watcher = started.unwrap();
-    turn_until(&mut watcher, |watcher| watcher.counts().files == 1);
-    bench.told();
+    turn_until(&mut watcher, |watcher| watcher.counts().filtered == 1);
     bench.write("new", "new");
     bench.hear_while_scanning(&mut watcher, "new");
 }
@@ -404,6 +415,31 @@ impl Bench {
         turn_until(watcher, |_| self.told().contains_key(name));
         assert_eq!(watcher.counts().scans, 0);
     }
+}
+
+#[test]
+fn lost_events_are_made_up_for_by_a_scan() {
+    let limit = fs::read_to_string("/proc/sys/fs/inotify/max_queued_events").unwrap();
+    if limit.trim().parse::<u64>().unwrap() > 20_000 {
+        println!("skipped: the kernel's queue holds {limit} events");
+        return;
+    }
+    let bench = Bench::new(true);
+    let mut watcher = bench.start();
+    bench.settle(&mut watcher);
+    bench.told();
+    // Three events each, and no one reads them.
+    for number in 0..8000 {
+        bench.write(&format!("sub/file{number}"), "x");
+    }
+
+    turn_until(&mut watcher, |watcher| watcher.counts().files == 8003 && watcher.is_idle());
+
+    assert_eq!(watcher.counts().overflows, 1);
+    let told = bench.told();
+    assert_eq!(told.len(), 8000);
+    assert!(told.values().all(|counts| *counts == (1, 0)));
+    assert_eq!(watcher.counts().scans, 1, "no scan of everything");
 }
 
 /// Not a test of its own: what the killed process of the next test does.
