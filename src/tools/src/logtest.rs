@@ -173,10 +173,13 @@ impl Talk<'_> {
             return Ok(0);
         }
         phases::write_decoding(engine, &event, &mut out);
-        let verdict = self.session.judge(event);
-        if self.arguments.trace {
+        let verdict = if self.arguments.trace {
+            let verdict = self.session.judge_traced(event);
             phases::write_trace(engine, &verdict, &mut out);
-        }
+            verdict
+        } else {
+            self.session.judge(event)
+        };
         phases::write_filtering(engine, &verdict, &mut out);
         let code =
             self.expected.as_ref().map(|expected| expected.compare(engine, &verdict, &mut out));
@@ -272,5 +275,80 @@ mod tests {
             lengths.push(line.len());
         }
         assert_eq!(lengths, [3, 0, MAX_LINE, 4]);
+    }
+
+    const LINE: &str = "Nov 14 22:13:20 web1 app[7]: login failed for bob from 10.0.0.1\n";
+
+    fn rules_in_json(lines: &str, together: bool) -> Vec<Option<u64>> {
+        let engine = samples::engine();
+        let mut output = Vec::new();
+        let clock = Clock { fixed: Some(1_700_000_000) };
+        answer_in_json(&engine, lines.as_bytes(), &mut output, clock, together).unwrap();
+        let rows = String::from_utf8(output).unwrap();
+        let rule =
+            |row: &str| serde_json::from_str::<serde_json::Value>(row).unwrap()["rule"].as_u64();
+        rows.lines().map(rule).collect()
+    }
+
+    #[test]
+    fn every_line_has_an_answer_and_is_judged_alone_unless_a_session_is_asked_for() {
+        let lines = [LINE.repeat(6).as_str(), "\n", "x"].concat();
+        let alone = rules_in_json(&lines, false);
+        assert_eq!(alone.len(), 8);
+        assert!(alone[..6].iter().all(|&rule| rule == Some(100_001)));
+        assert_eq!(alone[6..], [None, None]);
+        let together = rules_in_json(&lines, true);
+        assert_eq!(together.len(), 8);
+        assert_eq!(together[5], Some(100_002));
+    }
+
+    #[test]
+    fn the_exit_code_of_a_unit_test_tells_what_differs() {
+        let engine = samples::engine();
+        let code = |line: &str, argument: &str| {
+            let mut session = Session::new(&engine);
+            let event = session.decode(
+                line.trim_end().as_bytes(),
+                DecodedBy::Decoders,
+                b"stdin",
+                Moment::utc(0),
+            );
+            let verdict = session.judge(event);
+            unit::Expected::parse(argument.as_bytes()).unwrap().compare(
+                &engine,
+                &verdict,
+                &mut Vec::new(),
+            )
+        };
+        assert_eq!(code(LINE, "100001:5:APP"), 0);
+        assert_eq!(code(LINE, "100001:6:app"), 1);
+        assert_eq!(code(LINE, "100002:5:app"), 2);
+        assert_eq!(code(LINE, "100001:5:other"), 3);
+        assert_eq!(code("nobody knows", "100001:5:(null)"), unit::NO_RULE);
+    }
+
+    #[test]
+    fn an_alert_is_numbered_and_a_line_without_one_writes_nothing() {
+        let engine = samples::engine();
+        let mut session = Session::new(&engine);
+        let mut out = Vec::new();
+        for line in ["x", LINE.trim_end(), LINE.trim_end()] {
+            let event = session.decode(
+                line.as_bytes(),
+                DecodedBy::Decoders,
+                b"stdin",
+                Moment::utc(1_700_000_000),
+            );
+            let verdict = session.judge(event);
+            session.write_alert(&verdict, &mut out);
+        }
+        let text = String::from_utf8(out).unwrap();
+        assert_eq!(text.matches("** Alert ").count(), 2);
+        assert!(
+            text.contains(
+                "** Alert 1700000000.2: - local,app,\n2023 Nov 14 22:13:20 web1->stdin\n"
+            ),
+            "{text}"
+        );
     }
 }

@@ -162,7 +162,7 @@ fn send(session: &mut Session<'_>, event: &Event) -> Option<Verdict> {
         let line = if event.repeat > 1 { numbered(&event.log, count) } else { event.log.clone() };
         let decoded =
             session.decode(&line, event.decoded_by, &event.location, Moment::utc(event.epoch));
-        last = Some(session.judge(decoded));
+        last = Some(session.judge_traced(decoded));
     }
     last
 }

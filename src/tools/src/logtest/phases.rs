@@ -85,7 +85,7 @@ mod tests {
         let mut out = Vec::new();
         let event = session.decode(line, DecodedBy::Decoders, b"stdin", Moment::utc(1_700_000_000));
         write_decoding(&engine, &event, &mut out);
-        let verdict = session.judge(event);
+        let verdict = session.judge_traced(event);
         write_trace(&engine, &verdict, &mut out);
         write_filtering(&engine, &verdict, &mut out);
         String::from_utf8(out).unwrap()

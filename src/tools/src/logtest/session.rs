@@ -68,16 +68,23 @@ impl<'e> Session<'e> {
         self.engine.decode_builtin(builtin, &raw, file_of(line))
     }
 
-    /// Judges what was decoded.
+    /// Judges what was decoded, as the analysis daemon does.
     pub(super) fn judge(&mut self, mut event: Decoded) -> Verdict {
+        let judgement = self.engine.judge(&mut self.state, &mut event, &mut self.world);
+        self.conclude(event, judgement, Vec::new())
+    }
+
+    /// The same, with all that is tried on the way.
+    pub(super) fn judge_traced(&mut self, mut event: Decoded) -> Verdict {
         let mut steps = Vec::new();
+        let mut tell = |step| steps.push(step);
         let judgement =
-            self.engine.judge_traced(&mut self.state, &mut event, &mut self.world, &mut |step| {
-                steps.push(step)
-            });
-        if judgement.log {
-            self.alerts += 1;
-        }
+            self.engine.judge_traced(&mut self.state, &mut event, &mut self.world, &mut tell);
+        self.conclude(event, judgement, steps)
+    }
+
+    fn conclude(&mut self, event: Decoded, judgement: Judgement, steps: Vec<Step>) -> Verdict {
+        self.alerts += u64::from(judgement.log);
         Verdict { event, judgement, steps }
     }
 
