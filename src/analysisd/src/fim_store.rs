@@ -28,17 +28,18 @@ use fim::report::{self, Values};
 use fim::{Message, Sum};
 use rustix::fs::{Mode, OFlags};
 
+pub(crate) use database::file_name;
 use database::{Counter, Database, Known, OpenFiles};
 
 /// Baseline files that are open at a time; the others are opened again when their host reports.
-pub const MAX_OPEN_FILES: usize = 64;
+pub(crate) const MAX_OPEN_FILES: usize = 64;
 
 /// Hosts that have a baseline in memory; events of further ones are refused, so that invented names end somewhere.
-pub const MAX_LOCATIONS: usize = 65_536;
+pub(crate) const MAX_LOCATIONS: usize = 65_536;
 
 /// What of `<syscheck>` concerns the manager.
 #[derive(Debug, Clone, Default)]
-pub struct Policy {
+pub(crate) struct Policy {
     /// After three changes of one file, say nothing more about it.
     pub auto_ignore: bool,
     /// Report files that appear.
@@ -49,7 +50,7 @@ pub struct Policy {
 
 /// What became of a message.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Outcome {
+pub(crate) enum Outcome {
     /// Taken in, nothing to tell.
     Swallowed(Reason),
     /// Something to judge by the rules.
@@ -60,7 +61,7 @@ pub enum Outcome {
 
 /// Why nothing is told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Reason {
+pub(crate) enum Reason {
     /// The host's scan is through.
     ScanCompleted,
     /// The path is under an `<ignore>`.
@@ -77,7 +78,7 @@ pub enum Reason {
 
 /// Why a message was refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Invalid {
+pub(crate) enum Invalid {
     /// The location cannot name a database: empty or too long.
     Location,
     /// There are [`MAX_LOCATIONS`] already.
@@ -98,7 +99,7 @@ impl fmt::Display for Invalid {
 
 /// A file event for the rules.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct FimEvent {
+pub(crate) struct FimEvent {
     /// What happened.
     pub kind: FimKind,
     /// The alert's text.
@@ -113,7 +114,7 @@ pub struct FimEvent {
 
 /// What happened to a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum FimKind {
+pub(crate) enum FimKind {
     /// Changed, the first time (each time when `auto_ignore` is off).
     Changed,
     /// Changed the second time.
@@ -128,21 +129,8 @@ pub enum FimKind {
     ReAdded,
 }
 
-impl FimKind {
-    /// The id by which rules know the event (`<decoded_as>`, built-in decoder).
-    pub fn decoder_id(self) -> &'static str {
-        match self {
-            Self::Changed => "syscheck_integrity_changed",
-            Self::ChangedAgain => "syscheck_integrity_changed_2nd",
-            Self::ChangedThird => "syscheck_integrity_changed_3rd",
-            Self::Deleted => "syscheck_deleted",
-            Self::New | Self::ReAdded => "syscheck_new_entry",
-        }
-    }
-}
-
 /// All baselines.
-pub struct FimStore {
+pub(crate) struct FimStore {
     directory: PathBuf,
     folder: OwnedFd,
     policy: Policy,
@@ -154,7 +142,7 @@ pub struct FimStore {
 
 impl FimStore {
     /// Opens the folder, usually `queue/syscheck`; it stays usable after a chroot. Databases are read when their host first reports.
-    pub fn open(directory: &Path, policy: Policy) -> Result<Self, StoreError> {
+    pub(crate) fn open(directory: &Path, policy: Policy) -> Result<Self, StoreError> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let folder = rustix::fs::open(directory, flags, Mode::empty())
             .map_err(|errno| StoreError::new("open", directory, errno.into()))?;
@@ -169,7 +157,7 @@ impl FimStore {
     }
 
     /// Takes other settings, after a reload.
-    pub fn set_policy(&mut self, policy: Policy) {
+    pub(crate) fn set_policy(&mut self, policy: Policy) {
         self.policy = policy;
     }
 
@@ -177,7 +165,7 @@ impl FimStore {
     ///
     /// # Errors
     /// When the location's database cannot be read; the event was not taken in and may be tried again.
-    pub fn process(
+    pub(crate) fn process(
         &mut self,
         location: &[u8],
         message: &[u8],
@@ -214,7 +202,7 @@ impl FimStore {
     ///
     /// # Errors
     /// When a database cannot be written, for instance on a full disk: nothing is forgotten, call again later.
-    pub fn flush(&mut self) -> Result<(), StoreError> {
+    pub(crate) fn flush(&mut self) -> Result<(), StoreError> {
         while let Some(name) = self.dirty.first() {
             if let Some(database) = self.databases.get_mut(name) {
                 let file = self.open.file(&self.folder, name);
@@ -378,7 +366,7 @@ impl FimEvent {
 
 /// Why a database could not be used.
 #[derive(Debug)]
-pub struct StoreError {
+pub(crate) struct StoreError {
     attempted: &'static str,
     path: PathBuf,
     source: io::Error,

@@ -330,7 +330,7 @@ fn open_in(folder: &impl AsFd, name: &[u8]) -> io::Result<File> {
 
 /// The file name for a location, `None` when there can be none. `/`, control bytes and a leading dot (hidden files are the
 /// markers) become octal escapes, so that every location is one plain name in the one folder.
-pub(super) fn file_name(location: &[u8]) -> Option<Vec<u8>> {
+pub(crate) fn file_name(location: &[u8]) -> Option<Vec<u8>> {
     let mut name = Vec::with_capacity(location.len());
     for (at, &byte) in location.iter().enumerate() {
         match byte {

@@ -1,0 +1,7 @@
+//! `ossec-control`; see `src/tools`.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    tools::control::main()
+}

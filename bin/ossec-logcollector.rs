@@ -1,0 +1,7 @@
+//! `ossec-logcollector`; see `src/logcollector`.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    logcollector::main()
+}

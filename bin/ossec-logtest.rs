@@ -1,0 +1,7 @@
+//! `ossec-logtest`; see `src/tools`.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    tools::logtest::main()
+}

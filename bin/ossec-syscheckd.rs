@@ -1,0 +1,7 @@
+//! `ossec-syscheckd`; see `src/syscheckd`.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    syscheckd::main()
+}

@@ -1,0 +1,173 @@
+//! The manager's memory of rootcheck: which texts a host has reported, so that only a new one is news.
+//!
+//! One text file a host, `queue/rootcheck/<location>`, in OSSEC's format, a line each: `!<last>!<first> <text>`, both times
+//! ten digits. A known text gets its last time rewritten in place; a new one is appended. As in the file-integrity store,
+//! [`FindingStore::process`] remembers and [`FindingStore::flush`] writes.
+
+use std::collections::HashMap;
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use crate::fim_store::{MAX_LOCATIONS, file_name};
+use crate::output::daily::WriteError;
+
+/// Texts remembered for one host; further ones are reported each time.
+const MAX_TEXTS: usize = 100_000;
+/// Largest file read at the first report of a host.
+const MAX_FILE: u64 = 64 << 20;
+
+/// All hosts' findings.
+#[derive(Debug)]
+pub(crate) struct FindingStore {
+    folder: PathBuf,
+    hosts: HashMap<Vec<u8>, Host>,
+}
+
+#[derive(Debug, Default)]
+struct Host {
+    /// Where each text's line begins.
+    known: HashMap<Vec<u8>, u64>,
+    len: u64,
+    pending: Vec<(u64, Vec<u8>)>,
+}
+
+impl FindingStore {
+    /// Below `folder`, usually `queue/rootcheck`.
+    pub(crate) fn new(folder: &Path) -> Self {
+        Self { folder: folder.to_owned(), hosts: HashMap::new() }
+    }
+
+    /// Takes one text; `Some(true)` when it is new, `None` when the location cannot name a file.
+    pub(crate) fn process(&mut self, location: &[u8], text: &[u8], now: i64) -> Option<bool> {
+        let name = file_name(location)?;
+        if !self.hosts.contains_key(&name) {
+            if self.hosts.len() >= MAX_LOCATIONS {
+                return None;
+            }
+            let host = Host::load(&self.folder.join(std::ffi::OsStr::from_bytes(&name)));
+            self.hosts.insert(name.clone(), host);
+        }
+        let text: Vec<u8> = text.iter().copied().filter(|b| !b.is_ascii_control()).collect();
+        self.hosts.get_mut(&name).map(|host| host.note(text, now))
+    }
+
+    /// Writes what was remembered.
+    ///
+    /// # Errors
+    /// Names the file; what could not be written waits on.
+    pub(crate) fn flush(&mut self) -> Result<(), WriteError> {
+        for (name, host) in self.hosts.iter_mut().filter(|(_, host)| !host.pending.is_empty()) {
+            let path = self.folder.join(std::ffi::OsStr::from_bytes(name));
+            host.flush(&path).map_err(|source| WriteError { path: path.clone(), source })?;
+        }
+        Ok(())
+    }
+}
+
+impl Host {
+    fn load(path: &Path) -> Self {
+        let mut host = Self::default();
+        let Ok(file) = File::open(path) else { return host };
+        let size = file.metadata().map_or(0, |meta| meta.len());
+        let content =
+            if size > MAX_FILE { Err(io::ErrorKind::FileTooLarge.into()) } else { fs::read(path) };
+        let content = content.unwrap_or_else(|error| {
+            log::warn!(
+                "'{}' could not be read: {error}; its findings count as new",
+                path.display()
+            );
+            host.len = size;
+            Vec::new()
+        });
+        for line in content.split_inclusive(|&b| b == b'\n') {
+            let body = line.strip_suffix(b"\n").unwrap_or(line);
+            // Lines of old versions have no times.
+            let text = if body.first() == Some(&b'!') {
+                body.splitn(2, |&b| b == b' ').nth(1).unwrap_or_default()
+            } else {
+                body
+            };
+            host.known.insert(text.to_vec(), host.len);
+            host.len += line.len() as u64;
+        }
+        if content.last().is_some_and(|&b| b != b'\n') {
+            host.append(b"\n".to_vec());
+        }
+        host
+    }
+
+    fn note(&mut self, text: Vec<u8>, now: i64) -> bool {
+        if let Some(&at) = self.known.get(&text) {
+            self.pending.push((at, format!("!{now:010}").into_bytes()));
+            return false;
+        }
+        if self.known.len() >= MAX_TEXTS {
+            return true;
+        }
+        let line = [format!("!{now:010}!{now:010} ").as_bytes(), &text, b"\n"].concat();
+        self.known.insert(text, self.len);
+        self.append(line);
+        true
+    }
+
+    fn append(&mut self, bytes: Vec<u8>) {
+        let at = self.len;
+        self.len += bytes.len() as u64;
+        self.pending.push((at, bytes));
+    }
+
+    fn flush(&mut self, path: &Path) -> io::Result<()> {
+        let file =
+            OpenOptions::new().write(true).create(true).truncate(false).mode(0o640).open(path)?;
+        for (at, bytes) in &self.pending {
+            file.write_all_at(bytes, *at)?;
+        }
+        self.pending.clear();
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_is_new_once_even_after_a_restart() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut store = FindingStore::new(dir.path());
+        assert_eq!(
+            store.process(b"rootcheck", b"Interface 'eth0' in promiscuous mode.", 1_700_000_000),
+            Some(true)
+        );
+        assert_eq!(
+            store.process(b"rootcheck", b"Port '1'(tcp) hidden.", 1_700_000_001),
+            Some(true)
+        );
+        store.flush().unwrap();
+        let mut store = FindingStore::new(dir.path());
+        assert_eq!(
+            store.process(b"rootcheck", b"Interface 'eth0' in promiscuous mode.", 1_700_000_009),
+            Some(false)
+        );
+        store.flush().unwrap();
+        let text = fs::read_to_string(dir.path().join("rootcheck")).unwrap();
+        let expected = "!1700000009!1700000000 Interface 'eth0' in promiscuous mode.\n!1700000001!1700000001 Port '1'(tcp) hidden.\n";
+        assert_eq!(text, expected);
+    }
+
+    #[test]
+    fn nothing_is_on_disk_before_the_flush_and_no_location_leaves_the_folder() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut store = FindingStore::new(&dir.path().join("rootcheck"));
+        fs::create_dir(dir.path().join("rootcheck")).unwrap();
+        store.process(b"../../evil", b"x", 1);
+        store.process(b"(a) 1.2.3.4->/etc/x", b"x", 1);
+        assert_eq!(fs::read_dir(dir.path().join("rootcheck")).unwrap().count(), 0);
+        store.flush().unwrap();
+        let outside: Vec<_> = fs::read_dir(dir.path()).unwrap().collect();
+        assert_eq!(outside.len(), 1);
+    }
+}

@@ -1,0 +1,293 @@
+//! The intake: the main thread's event loop. Takes events from both queues into batches, passes acknowledgements on, serves
+//! signals. It never waits for the workers: while they are behind it reads no further, and the producers wait.
+
+use std::collections::VecDeque;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd};
+use std::os::unix::net::UnixDatagram;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use alerts::Moment;
+use crossbeam_channel::{Sender, TrySendError};
+use ipc::Receiver;
+use ipc::receiver::Source;
+use mio::unix::SourceFd;
+use mio::{Events, Interest, Poll, Token};
+use runtime::{Daemon, Signal};
+use wire::{Event, MAX_EVENT};
+
+use crate::accounts::{Accounts, Received, lines};
+use crate::batch::Batch;
+use crate::setup::Setup;
+
+/// The waker's token; `lib.rs` makes the waker.
+pub(crate) const WAKE: Token = Token(0);
+const SIGNALS: Token = Token(1);
+const DATAGRAMS: Token = Token(2);
+/// Tokens from here on are the receiver's.
+pub(crate) const QUEUE: Token = Token(16);
+
+/// Datagrams read before the other queue's turn.
+const TURN: usize = 256;
+const STATE_INTERVAL: Duration = Duration::from_secs(5);
+/// How long the intake looks away while the workers are behind; the judge wakes it earlier.
+const BEHIND: Duration = Duration::from_millis(20);
+
+/// Where events come in: both queues, bound, with the loop that watches them.
+pub(crate) struct Inlets {
+    /// The loop; the receiver is registered with it.
+    pub(crate) poll: Poll,
+    /// The acknowledged queue.
+    pub(crate) receiver: Receiver,
+    /// OSSEC's queue.
+    pub(crate) datagrams: UnixDatagram,
+    /// Events that may appear twice because an earlier run was killed while it wrote.
+    pub(crate) in_doubt: u64,
+}
+
+/// The event loop.
+pub(crate) struct Intake {
+    inlets: Inlets,
+    datagrams_ready: bool,
+    feed: Feed,
+    received: Received,
+    accounts: Arc<Accounts>,
+    buffer: Vec<u8>,
+}
+
+/// Why the loop came back.
+pub(crate) enum Wish {
+    /// Stop, because of this signal.
+    Stop,
+    /// Read the configuration again, then [`Intake::renew`].
+    Reload,
+}
+
+impl Intake {
+    /// An intake that feeds `workers`.
+    ///
+    /// # Errors
+    /// When the system refuses to watch a descriptor.
+    pub(crate) fn new(
+        inlets: Inlets,
+        workers: Sender<Batch>,
+        setup: Arc<Setup>,
+        accounts: Arc<Accounts>,
+        daemon: &mut Daemon,
+    ) -> io::Result<Self> {
+        let registry = inlets.poll.registry();
+        let signals = daemon.signals().as_fd().as_raw_fd();
+        registry.register(
+            &mut SourceFd(&inlets.datagrams.as_raw_fd()),
+            DATAGRAMS,
+            Interest::READABLE,
+        )?;
+        registry.register(&mut SourceFd(&signals), SIGNALS, Interest::READABLE)?;
+        let feed = Feed { workers, setup, open: None, held: VecDeque::new(), next: 0 };
+        let received = Received { in_doubt: inlets.in_doubt, ..Received::default() };
+        let buffer = vec![0; MAX_EVENT + 1];
+        Ok(Self { inlets, datagrams_ready: true, feed, received, accounts, buffer })
+    }
+
+    /// Serves until a signal wants something.
+    ///
+    /// # Errors
+    /// When the event loop itself fails.
+    pub(crate) fn run(&mut self, daemon: &mut Daemon) -> io::Result<Wish> {
+        let mut events = Events::with_capacity(64);
+        let mut state_due = Instant::now();
+        let mut more = true;
+        loop {
+            let now = Instant::now();
+            if now >= state_due {
+                self.write_state(daemon);
+                state_due = now + STATE_INTERVAL;
+            }
+            let timeout = match (self.feed.has_room(), more) {
+                (true, true) => Duration::ZERO,
+                (true, false) => state_due - now,
+                (false, _) => BEHIND,
+            };
+            match self.inlets.poll.poll(&mut events, Some(timeout)) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                other => other?,
+            }
+            for event in &events {
+                match event.token() {
+                    WAKE | SIGNALS => {}
+                    DATAGRAMS => self.datagrams_ready = true,
+                    token => drop(self.inlets.receiver.on_event(token)),
+                }
+            }
+            if let Some(wish) = wish(daemon.signals().take()) {
+                return Ok(wish);
+            }
+            self.inlets.receiver.acknowledge();
+            self.feed.push_on();
+            more = self.feed.has_room() && self.read();
+            self.feed.close_batch();
+        }
+    }
+
+    /// Judges what comes from now on by another setup.
+    pub(crate) fn renew(&mut self, setup: Arc<Setup>) {
+        self.feed.close_batch();
+        self.feed.setup = setup;
+        self.received.reloads += 1;
+    }
+
+    /// Passes on what was read, and lets go of the workers: they end, and the judge after them.
+    pub(crate) fn finish(self) -> Ending {
+        let Self { inlets, mut feed, received, accounts, .. } = self;
+        feed.close_batch();
+        let mut unsent = 0;
+        while let Some(batch) = feed.held.pop_front() {
+            // The judge gives up by itself when the disk takes nothing.
+            unsent +=
+                feed.workers.send(batch).map_or_else(|lost| lost.into_inner().len() as u64, |()| 0);
+        }
+        Ending { receiver: inlets.receiver, received, accounts, unsent }
+    }
+
+    /// Reads a turn from both queues; whether there may be more.
+    fn read(&mut self) -> bool {
+        let (feed, received) = (&mut self.feed, &mut self.received);
+        let more = self.inlets.receiver.work(self.inlets.poll.registry(), &mut |delivery| {
+            received.batched += 1;
+            feed.push(&delivery.event, Some((delivery.source, delivery.number)));
+            feed.has_room()
+        });
+        self.read_datagrams();
+        more || self.datagrams_ready
+    }
+
+    fn read_datagrams(&mut self) {
+        for _ in 0..TURN {
+            if !self.datagrams_ready || !self.feed.has_room() {
+                return;
+            }
+            match self.inlets.datagrams.recv(&mut self.buffer) {
+                Ok(len) => match Event::parse(&self.buffer[..len]) {
+                    Ok(event) => {
+                        self.received.batched += 1;
+                        self.feed.push(&event, None);
+                    }
+                    Err(error) => {
+                        self.received.invalid += 1;
+                        // Anyone in the group can send these at will: said for the 1st, 2nd, 4th, 8th ...
+                        if self.received.invalid.is_power_of_two() {
+                            let n = self.received.invalid;
+                            log::error!("(1222) Invalid msg: {error} (message {n} of its kind).");
+                        }
+                    }
+                },
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => {
+                    self.datagrams_ready = false;
+                    if error.kind() != io::ErrorKind::WouldBlock {
+                        log::error!("'{}' could not be read: {error}", ipc::paths::QUEUE);
+                    }
+                }
+            }
+        }
+    }
+
+    fn write_state(&self, daemon: &Daemon) {
+        let lines = lines(&self.received, &self.accounts.totals(), self.inlets.receiver.counts());
+        if let Err(error) = daemon.write_state(&lines) {
+            log::warn!("the state file could not be written: {error}");
+        }
+    }
+}
+
+/// What is left of the intake until the judge has ended.
+pub(crate) struct Ending {
+    receiver: Receiver,
+    received: Received,
+    accounts: Arc<Accounts>,
+    unsent: u64,
+}
+
+impl Ending {
+    /// Acknowledges what the judge has ended, and writes the last state.
+    pub(crate) fn close(mut self, daemon: &Daemon) {
+        self.receiver.acknowledge();
+        let mut totals = self.accounts.totals();
+        totals.unwritten += self.unsent;
+        totals.ended += self.unsent;
+        if let Err(error) =
+            daemon.write_state(&lines(&self.received, &totals, self.receiver.counts()))
+        {
+            log::warn!("the state file could not be written: {error}");
+        }
+    }
+}
+
+fn wish(signals: Vec<Signal>) -> Option<Wish> {
+    let stop = signals.iter().any(|signal| matches!(signal, Signal::Stop(_)));
+    let reload = signals.iter().any(|signal| matches!(signal, Signal::Reload));
+    if stop { Some(Wish::Stop) } else { reload.then_some(Wish::Reload) }
+}
+
+/// Makes batches and hands them to the workers.
+struct Feed {
+    workers: Sender<Batch>,
+    setup: Arc<Setup>,
+    open: Option<Batch>,
+    /// Batches that the workers had no room for: at most what one packet holds.
+    held: VecDeque<Batch>,
+    next: u64,
+}
+
+impl Feed {
+    fn has_room(&self) -> bool {
+        self.held.is_empty()
+    }
+
+    fn push(&mut self, event: &Event<'_>, ticket: Option<(&Arc<Source>, u64)>) {
+        let batch = self.open.get_or_insert_with(|| {
+            self.next += 1;
+            Batch::new(self.next - 1, Arc::clone(&self.setup), moment())
+        });
+        batch.push(event, ticket);
+        if batch.is_full() {
+            self.close_batch();
+        }
+    }
+
+    fn close_batch(&mut self) {
+        if let Some(batch) = self.open.take() {
+            self.held.push_back(batch);
+            self.push_on();
+        }
+    }
+
+    fn push_on(&mut self) {
+        while let Some(batch) = self.held.pop_front() {
+            match self.workers.try_send(batch) {
+                Ok(()) => {}
+                Err(TrySendError::Full(batch) | TrySendError::Disconnected(batch)) => {
+                    self.held.push_front(batch);
+                    return;
+                }
+            }
+        }
+    }
+}
+
+/// Now, as this host's clock shows it.
+fn moment() -> Moment {
+    let epoch = runtime::clock::now();
+    let local = runtime::clock::local(epoch);
+    Moment {
+        epoch,
+        year: u16::try_from(local.year).unwrap_or_default(),
+        month: local.month,
+        day: local.day,
+        hour: local.hour,
+        minute: local.minute,
+        second: local.second,
+        weekday: local.weekday,
+    }
+}

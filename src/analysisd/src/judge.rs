@@ -1,0 +1,380 @@
+//! The judge: one thread that takes decoded batches in arrival order, applies everything that has a memory, and writes.
+//!
+//! A *commit* makes what was judged final, in this order: what is intended (`ended`), the outputs, the memory on disk, the end
+//! (`ended` again); then the producers are acknowledged and the responses leave. A disk that is full stops the commit, and
+//! with it all reading: it is tried again each second, said once, and nothing is lost.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::fmt::Display;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use alerts::Moment;
+use crossbeam_channel::{Receiver, Sender, TryRecvError};
+use ipc::Ended;
+use ipc::ended::Mark;
+use ipc::receiver::Source;
+use rules::{Builtin, Decoded, Fate, FileAttributes, FileChange, FileDetails, RawEvent, State};
+use wire::{Event, Kind};
+
+use crate::accounts::{Accounts, Totals};
+use crate::fim_store::{FimEvent, FimKind, FimStore, Outcome};
+use crate::finding_store::FindingStore;
+use crate::host_store::{HostNews, HostStore};
+use crate::numbering::Numbering;
+use crate::output::Outputs;
+use crate::pipeline::DecodedBatch;
+use crate::response::Responder;
+use crate::setup::Setup;
+use crate::world::Files;
+
+/// Bytes of output after which a commit is due though more events are waiting.
+const COMMIT_BYTES: usize = 1 << 20;
+/// Events after which a commit is due though more are waiting.
+const COMMIT_EVENTS: u64 = 4096;
+/// How often a disk that takes nothing is tried again.
+const RETRY: Duration = Duration::from_secs(1);
+/// How often it is tried before a stop gives up.
+const TRIES_AT_STOP: u32 = 3;
+
+/// All that judging remembers and writes.
+pub(crate) struct Judge {
+    /// The engine's memory, for the rules in `setup`.
+    pub state: State,
+    /// The rules in force.
+    pub setup: Arc<Setup>,
+    /// Alerts, archives, firewall log.
+    pub outputs: Outputs,
+    /// First-seen keys, the ignore list, outputs that are compared.
+    pub files: Files,
+    /// Baselines of watched files.
+    pub fim: FimStore,
+    /// Findings of rootcheck.
+    pub findings: FindingStore,
+    /// Open ports of hosts.
+    pub hosts: HostStore,
+    /// The way to execd.
+    pub responder: Responder,
+    /// Alert numbers.
+    pub numbering: Numbering,
+    /// What has reached its end, on disk.
+    pub ended: Ended,
+    /// What was counted.
+    pub accounts: Arc<Accounts>,
+    /// The daemon is to stop.
+    pub stopping: Arc<AtomicBool>,
+    /// Wakes the intake, which acknowledges.
+    pub wake: Box<dyn Fn() + Send>,
+}
+
+/// What was judged since the last commit.
+#[derive(Default)]
+struct Open {
+    totals: Totals,
+    marks: Vec<(Arc<Source>, u64)>,
+    day: Moment,
+}
+
+impl Judge {
+    /// Judges until the workers are gone, then commits the rest.
+    pub(crate) fn run(
+        mut self,
+        input: &Receiver<DecodedBatch>,
+        used: &Sender<Vec<Option<Decoded>>>,
+    ) {
+        let mut early = BTreeMap::new();
+        let mut next = 0;
+        let mut open = Open::default();
+        while let Some(decoded) = self.next_batch(input, &mut open) {
+            early.insert(decoded.batch.index, decoded);
+            while let Some(mut decoded) = early.remove(&next) {
+                next += 1;
+                self.judge_batch(&mut decoded, &mut open);
+                // The workers have enough memory of that kind when they do not take it.
+                let _ = used.try_send(decoded.events);
+                if self.outputs.waiting() >= COMMIT_BYTES || open.totals.ended >= COMMIT_EVENTS {
+                    self.commit(&mut open);
+                }
+            }
+        }
+        self.commit(&mut open);
+        if let Err(error) = self.numbering.close() {
+            log::warn!("alert numbers: {error}; some numbers will be left out");
+        }
+    }
+
+    /// The next batch; whatever is judged is committed before waiting for one.
+    fn next_batch(
+        &mut self,
+        input: &Receiver<DecodedBatch>,
+        open: &mut Open,
+    ) -> Option<DecodedBatch> {
+        match input.try_recv() {
+            Ok(decoded) => Some(decoded),
+            Err(TryRecvError::Disconnected) => None,
+            Err(TryRecvError::Empty) => {
+                self.commit(open);
+                input.recv().ok()
+            }
+        }
+    }
+
+    fn judge_batch(&mut self, decoded: &mut DecodedBatch, open: &mut Open) {
+        let batch = &decoded.batch;
+        let is_next_day = (open.day.year, open.day.month, open.day.day)
+            != (batch.moment.year, batch.moment.month, batch.moment.day);
+        if is_next_day {
+            self.commit(open);
+            open.day = batch.moment;
+        }
+        if !Arc::ptr_eq(&self.setup, &batch.setup) {
+            self.setup = Arc::clone(&batch.setup);
+            self.state.adopt(&self.setup.engine);
+            self.fim.set_policy(self.setup.fim.clone());
+        }
+        let setup = Arc::clone(&self.setup);
+        for (event, slot) in batch.events().zip(&mut decoded.events) {
+            match slot {
+                Some(decoded) => self.judge_event(&setup, decoded, &mut open.totals),
+                None => self.judge_builtin(&setup, &event, batch.moment, &mut open.totals),
+            }
+        }
+        open.totals.ended += batch.len() as u64;
+        for (source, upto) in batch.marks() {
+            match open.marks.iter_mut().find(|(known, _)| Arc::ptr_eq(known, source)) {
+                Some(mark) => mark.1 = upto,
+                None => open.marks.push((Arc::clone(source), upto)),
+            }
+        }
+    }
+
+    fn judge_builtin(
+        &mut self,
+        setup: &Setup,
+        event: &Event<'_>,
+        moment: Moment,
+        totals: &mut Totals,
+    ) {
+        let news = match event.kind {
+            Kind::FileIntegrity => self.file_news(event, moment, totals),
+            Kind::Rootcheck => {
+                match self.findings.process(event.location, event.payload, moment.epoch) {
+                    Some(is_new) => {
+                        Some((Builtin::Rootcheck { is_new }, event.payload.to_vec(), None))
+                    }
+                    None => invalid(totals, event, &"its location cannot name a file"),
+                }
+            }
+            _ => match self.hosts.process(event.payload) {
+                Ok(Some(HostNews::New)) => Some((Builtin::HostNew, event.payload.to_vec(), None)),
+                Ok(Some(HostNews::Modified)) => {
+                    Some((Builtin::HostModified, event.payload.to_vec(), None))
+                }
+                Ok(None) => {
+                    totals.filtered += 1;
+                    None
+                }
+                Err(why) => invalid(totals, event, &why),
+            },
+        };
+        if let Some((builtin, text, details)) = news {
+            let raw = RawEvent { moment, location: event.location, payload: &text };
+            let mut decoded = setup.engine.decode_builtin(builtin, &raw, details);
+            self.judge_event(setup, &mut decoded, totals);
+        }
+    }
+
+    fn file_news(
+        &mut self,
+        event: &Event<'_>,
+        moment: Moment,
+        totals: &mut Totals,
+    ) -> Option<(Builtin, Vec<u8>, Option<FileDetails>)> {
+        loop {
+            match self.fim.process(event.location, event.payload, moment.epoch) {
+                Ok(Outcome::Event(news)) => return Some(builtin(*news)),
+                Ok(Outcome::Swallowed(_)) => {
+                    totals.filtered += 1;
+                    return None;
+                }
+                Ok(Outcome::Invalid(why)) => {
+                    log::error!(
+                        "(1755) Invalid syscheck message received. From '{}': {why}.",
+                        show(event.location)
+                    );
+                    totals.invalid += 1;
+                    return None;
+                }
+                Err(error) => {
+                    log::error!("file integrity: {error}; trying again");
+                    if self.is_stopping_after_pause() {
+                        totals.unwritten += 1;
+                        return None;
+                    }
+                }
+            }
+        }
+    }
+
+    fn judge_event(&mut self, setup: &Setup, decoded: &mut Decoded, totals: &mut Totals) {
+        let engine = &setup.engine;
+        let judgement = engine.judge(&mut self.state, decoded, &mut self.files);
+        if !judgement.is_archived() {
+            totals.filtered += 1;
+            return;
+        }
+        totals.forwarded += 1;
+        let is_alert = judgement.fate == Fate::Alert;
+        if !is_alert && !setup.switches.archives() && !decoded.is_firewall() {
+            return;
+        }
+        let number = if is_alert && judgement.log { self.number() } else { 0 };
+        let alert = judgement.alert(engine, decoded, number);
+        if let (Some(alert), Some(index)) = (&alert, judgement.rule) {
+            if judgement.log {
+                self.outputs.alert(alert, &setup.switches);
+                totals.alerts += 1;
+            }
+            self.responder.prepare(&setup.responses, &engine.rule(index).responses, alert);
+        }
+        if decoded.is_firewall() || setup.switches.archives() {
+            let rule = alert.as_ref().map(|alert| &alert.rule);
+            let event = alert.as_ref().map_or_else(
+                || Cow::Owned(engine.facts(decoded)),
+                |alert| Cow::Borrowed(&alert.event),
+            );
+            if decoded.is_firewall() {
+                self.outputs.firewall(&event, &setup.switches);
+            }
+            self.outputs.archive(&event, rule, &setup.switches);
+        }
+    }
+
+    fn number(&mut self) -> u64 {
+        let result = self.numbering.next();
+        result.unwrap_or_else(|(number, error)| {
+            log::warn!("alert numbers: {error}; numbers may repeat after a restart");
+            number
+        })
+    }
+
+    fn commit(&mut self, open: &mut Open) {
+        if open.totals.ended == 0 {
+            return;
+        }
+        let mut tries = 0;
+        while let Err(error) = self.write(open) {
+            if tries == 0 {
+                log::error!(
+                    "{error}. Nothing is acknowledged and nothing is lost: events wait where they come from. Make room, or make it writable for this daemon's user."
+                );
+            }
+            tries += 1;
+            if self.is_stopping_after_pause() && tries >= TRIES_AT_STOP {
+                self.give_up(open);
+                return;
+            }
+        }
+        if tries > 0 {
+            log::info!("outputs are written again; going on.");
+        }
+        for (source, upto) in open.marks.drain(..) {
+            source.end(upto);
+        }
+        let (sent, lost) = self.responder.flush();
+        (open.totals.responses, open.totals.responses_lost) = (sent, lost);
+        self.accounts.add(&open.totals);
+        open.totals = Totals::default();
+        (self.wake)();
+    }
+
+    fn write(&mut self, open: &Open) -> Result<(), Box<dyn Display>> {
+        let failed = |error: std::io::Error| -> Box<dyn Display> {
+            Box::new(format!("'{}' could not be written: {error}", ipc::paths::ENDED))
+        };
+        let marks: Vec<Mark<'_>> = open
+            .marks
+            .iter()
+            .map(|(source, upto)| Mark {
+                name: source.name(),
+                stream: source.stream(),
+                upto: *upto,
+            })
+            .collect();
+        if !marks.is_empty() {
+            self.ended.intend(&marks).map_err(failed)?;
+        }
+        self.outputs.flush(&open.day).map_err(boxed)?;
+        self.files.flush().map_err(boxed)?;
+        self.fim.flush().map_err(boxed)?;
+        self.findings.flush().map_err(boxed)?;
+        self.hosts.flush().map_err(boxed)?;
+        if !marks.is_empty() {
+            self.ended.end(&marks).map_err(failed)?;
+        }
+        Ok(())
+    }
+
+    /// The daemon stops and the disk takes nothing: producers will send their events again; datagrams are lost, and said.
+    fn give_up(&mut self, open: &mut Open) {
+        let lost = open.totals.ended;
+        log::error!(
+            "stopped before {lost} events could be written; those of the acknowledged queue will come again."
+        );
+        let unwritten = Totals { ended: lost, unwritten: lost, ..Totals::default() };
+        self.accounts.add(&unwritten);
+        *open = Open { day: open.day, ..Open::default() };
+    }
+
+    fn is_stopping_after_pause(&self) -> bool {
+        // The intake unparks this thread when it stops.
+        if !self.stopping.load(Ordering::Acquire) {
+            thread::park_timeout(RETRY);
+        }
+        self.stopping.load(Ordering::Acquire)
+    }
+}
+
+fn boxed<E: Display + 'static>(error: E) -> Box<dyn Display> {
+    Box::new(error)
+}
+
+fn invalid<T>(totals: &mut Totals, event: &Event<'_>, why: &dyn Display) -> Option<T> {
+    log::error!("(1222) Invalid msg: {} from '{}'.", why, show(event.location));
+    totals.invalid += 1;
+    None
+}
+
+fn show(location: &[u8]) -> String {
+    location.escape_ascii().take(120).map(char::from).collect()
+}
+
+fn builtin(news: FimEvent) -> (Builtin, Vec<u8>, Option<FileDetails>) {
+    let builtin = match news.kind {
+        FimKind::Changed => Builtin::FileChanged(FileChange::First),
+        FimKind::ChangedAgain => Builtin::FileChanged(FileChange::Second),
+        FimKind::ChangedThird => Builtin::FileChanged(FileChange::Third),
+        FimKind::Deleted => Builtin::FileDeleted,
+        FimKind::New | FimKind::ReAdded => Builtin::FileNew,
+    };
+    let details = FileDetails {
+        path: news.path,
+        before: attributes(news.before),
+        after: attributes(news.after),
+    };
+    (builtin, news.text, Some(details))
+}
+
+fn attributes(values: fim::report::Values) -> FileAttributes {
+    FileAttributes {
+        md5: values.md5,
+        sha1: values.sha1,
+        sha256: values.sha256,
+        owner: values.owner,
+        group: values.group,
+        mode: values.mode,
+    }
+}

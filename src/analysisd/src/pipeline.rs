@@ -1,0 +1,85 @@
+//! The workers between intake and judge: each takes a batch, decodes its events, passes it on. Order is the judge's concern.
+
+use std::io;
+use std::thread;
+
+use crossbeam_channel::{Receiver, Sender, bounded};
+use rules::{Decoded, RawEvent};
+use wire::Kind;
+
+use crate::batch::Batch;
+
+/// Batches that may wait before and behind the workers.
+pub(crate) const QUEUE: usize = 64;
+
+/// A batch with its events decoded; those of the built-in decoders are the judge's, whose memory they need.
+#[derive(Debug)]
+pub(crate) struct DecodedBatch {
+    /// As it came.
+    pub batch: Batch,
+    /// In the same order; `None` for an event of a built-in decoder.
+    pub events: Vec<Option<Decoded>>,
+}
+
+/// The channels around the workers.
+#[derive(Debug)]
+pub(crate) struct Pipeline {
+    /// Where the intake puts batches.
+    pub input: Sender<Batch>,
+    /// Where the judge gets them.
+    pub output: Receiver<DecodedBatch>,
+    /// Where the judge returns what it has used, so that its memory serves again.
+    pub used: Sender<Vec<Option<Decoded>>>,
+}
+
+/// Starts `count` workers, one at least; they end when the input is closed.
+///
+/// # Errors
+/// When the system gives no thread.
+pub(crate) fn start(count: usize) -> io::Result<Pipeline> {
+    let (input, batches) = bounded(QUEUE);
+    let (results, output) = bounded(QUEUE);
+    let (used, reuse) = bounded(QUEUE);
+    for n in 0..count.max(1) {
+        let (batches, results, reuse) = (batches.clone(), results.clone(), reuse.clone());
+        let worker = thread::Builder::new().name(format!("decode-{n}"));
+        // A worker ends when the input is closed, and with the last one the judge's input ends.
+        worker.spawn(move || work(&batches, &results, &reuse))?;
+    }
+    Ok(Pipeline { input, output, used })
+}
+
+fn work(
+    batches: &Receiver<Batch>,
+    results: &Sender<DecodedBatch>,
+    reuse: &Receiver<Vec<Option<Decoded>>>,
+) {
+    for batch in batches {
+        let mut events = reuse.try_recv().unwrap_or_default();
+        decode(&batch, &mut events);
+        if results.send(DecodedBatch { batch, events }).is_err() {
+            return;
+        }
+    }
+}
+
+/// Decodes a batch into `events`, whose old content only lends its memory.
+fn decode(batch: &Batch, events: &mut Vec<Option<Decoded>>) {
+    let engine = &batch.setup.engine;
+    events.truncate(batch.len());
+    for (at, event) in batch.events().enumerate() {
+        let is_builtin =
+            matches!(event.kind, Kind::FileIntegrity | Kind::Rootcheck | Kind::HostInfo);
+        if events.len() == at {
+            events.push(None);
+        }
+        let Some(slot) = events.get_mut(at) else { return };
+        if is_builtin {
+            *slot = None;
+            continue;
+        }
+        let raw =
+            RawEvent { moment: batch.moment, location: event.location, payload: event.payload };
+        engine.decode_into(&raw, slot.get_or_insert_default());
+    }
+}

@@ -1,0 +1,152 @@
+//! What the configuration gives to analysis: the engine with its rules, the outputs, the responses. Made at start and on each
+//! reload, beside the one in force; a bad file leaves that one running.
+
+use std::fmt;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use rules::{Engine, LoadError, Mode, Options, Source};
+use settings::{ConfigErrors, InternalOptions, Settings};
+
+use crate::fim_store::Policy;
+use crate::output::Switches;
+use crate::response::Responses;
+
+/// Everything that one version of the configuration decides.
+#[derive(Debug)]
+pub(crate) struct Setup {
+    /// Decoders and rules.
+    pub engine: Engine,
+    /// Which outputs are on.
+    pub switches: Switches,
+    /// The active responses that rules are bound to.
+    pub responses: Responses,
+    /// File integrity, the manager's part.
+    pub fim: Policy,
+    /// The settings themselves.
+    pub settings: Settings,
+}
+
+/// Why there is no setup.
+#[derive(Debug)]
+pub(crate) enum Trouble {
+    /// `ossec.conf`, or a folder that it names.
+    Settings(ConfigErrors),
+    /// A file that it names cannot be read.
+    File(PathBuf, io::Error),
+    /// Decoders, rules or lists.
+    Rules(Vec<LoadError>),
+}
+
+impl Setup {
+    /// Reads `config` and all that it names below `root`.
+    ///
+    /// # Errors
+    /// See [`Trouble`]; [`Trouble::log`] says all of it.
+    pub(crate) fn load(
+        root: &Path,
+        config: &Path,
+        options: &InternalOptions,
+    ) -> Result<Self, Trouble> {
+        let settings = settings::load(config).map_err(Trouble::Settings)?;
+        for warning in &settings.warnings {
+            log::warn!("{warning}");
+        }
+        let files = settings.rules.resolve(root).map_err(Trouble::Settings)?;
+        let [decoders, rule_files, lists] =
+            [&files.decoders, &files.rules, &files.lists].map(|paths| read(root, paths));
+        let (decoders, rule_files, lists) = (decoders?, rule_files?, lists?);
+        let (responses, bindings) = Responses::of(&settings);
+        let number = |key| usize::try_from(options.number(key)).unwrap_or(usize::MAX);
+        let engine_options = Options {
+            mode: Mode::Daemon,
+            hostname: sys::host::short_name().into_bytes(),
+            decoder_order_size: number("analysisd.decoder_order_size"),
+            default_timeframe: u32::try_from(options.number("analysisd.default_timeframe"))
+                .unwrap_or(u32::MAX),
+            fts_list_size: number("analysisd.fts_list_size"),
+            fts_min_size_for_str: number("analysisd.fts_min_size_for_str"),
+            log_level: settings.alerts.log,
+            email_level: settings.alerts.email,
+            memory_size: settings.global.memory_size,
+            sid_prev_matched_max: number("analysisd.sid_prev_matched_max"),
+            log_fw: options.flag("analysisd.log_fw"),
+            responses: bindings,
+            ..Options::default()
+        };
+        let loaded = rules::load(
+            &sources(&decoders),
+            &sources(&rule_files),
+            &sources(&lists),
+            engine_options,
+        )
+        .map_err(Trouble::Rules)?;
+        for warning in &loaded.warnings {
+            log::warn!("{warning}");
+        }
+        let fim = Policy {
+            auto_ignore: settings.syscheck.auto_ignore,
+            alert_new_files: settings.syscheck.alert_new_files,
+            ignore: settings.syscheck.ignore.iter().filter_map(prefix).collect(),
+        };
+        let switches = Switches::of(&settings.global, options.flag("analysisd.log_fw"));
+        Ok(Self { engine: loaded.engine, switches, responses, fim, settings })
+    }
+}
+
+fn read(root: &Path, paths: &[PathBuf]) -> Result<Vec<(String, Vec<u8>)>, Trouble> {
+    let name = |path: &Path| path.strip_prefix(root).unwrap_or(path).display().to_string();
+    paths
+        .iter()
+        .map(|path| {
+            fs::read(path)
+                .map(|text| (name(path), text))
+                .map_err(|error| Trouble::File(path.clone(), error))
+        })
+        .collect()
+}
+
+fn sources(files: &[(String, Vec<u8>)]) -> Vec<Source<'_>> {
+    files.iter().map(|(name, text)| Source { name, text }).collect()
+}
+
+impl Trouble {
+    /// Says everything that is wrong, a line each.
+    pub(crate) fn log(&self) {
+        match self {
+            Self::Settings(errors) => errors.log(),
+            Self::File(path, error) => {
+                let number = error.raw_os_error().unwrap_or_default();
+                log::error!(
+                    "(1103) Could not open file '{}' due to [({number})-({error})].",
+                    path.display()
+                );
+            }
+            Self::Rules(errors) => errors.iter().for_each(|error| log::error!("{error}")),
+        }
+    }
+}
+
+impl fmt::Display for Trouble {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Settings(errors) => f.write_str(&errors.closing()),
+            Self::File(path, _) => {
+                write!(f, "(1220) Error loading the rules: '{}'.", path.display())
+            }
+            Self::Rules(errors) => {
+                let file = errors.first().map_or("", |error| error.file.as_str());
+                write!(f, "(1220) Error loading the rules: '{file}'.")
+            }
+        }
+    }
+}
+
+fn prefix(ignore: &settings::Ignore) -> Option<Vec<u8>> {
+    match ignore {
+        settings::Ignore::Prefix(prefix) => Some(prefix.clone()),
+        // What matches a pattern is left out where the file lies; the original takes the pattern's text for a prefix here.
+        settings::Ignore::Pattern(_) => None,
+    }
+}

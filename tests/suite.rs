@@ -1,0 +1,21 @@
+//! The suite as a whole: the real programs, in an install root below a temporary folder.
+
+#[path = "suite/harness.rs"]
+mod harness;
+
+#[path = "suite/active_response.rs"]
+mod active_response;
+#[path = "suite/disk_full.rs"]
+mod disk_full;
+#[path = "suite/file_to_alert.rs"]
+mod file_to_alert;
+#[path = "suite/hostile.rs"]
+mod hostile;
+#[path = "suite/log_to_alert.rs"]
+mod log_to_alert;
+#[path = "suite/nothing_lost.rs"]
+mod nothing_lost;
+#[path = "suite/reload.rs"]
+mod reload;
+#[path = "suite/shipped_rules.rs"]
+mod shipped_rules;
