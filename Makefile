@@ -4,6 +4,8 @@ CARGO ?= cargo
 DESTDIR ?= stage
 TYPE ?= local
 INTERNAL_OPTIONS ?= internal_options.conf
+MAXAGENTS ?=
+export DESTDIR TYPE INTERNAL_OPTIONS MAXAGENTS
 
 .PHONY: help build check test demo bench stage setmaxagents
 
@@ -29,7 +31,7 @@ bench: build ## Measure throughput, latency and memory
 	@sh bench/run.sh
 
 stage: build ## Lay out an install root in ./stage (or DESTDIR=...), owned by you
-	@sh install.sh --stage '$(DESTDIR)' --type '$(TYPE)' --no-build
+	@sh install.sh --stage "$$DESTDIR" --type "$$TYPE" --no-build
 
 setmaxagents: ## Set how many agents a manager accepts (asks, or takes MAXAGENTS=...)
-	@sh src/setmaxagents.sh '$(INTERNAL_OPTIONS)' '$(MAXAGENTS)'
+	@sh src/setmaxagents.sh "$$INTERNAL_OPTIONS" "$$MAXAGENTS"

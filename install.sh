@@ -474,7 +474,9 @@ more_sections() {
         detected apache $logs/apache/error.log $logs/apache/access.log $logs/apache/error_log $logs/apache/access_log \
             /var/www/logs/access_log /var/www/logs/error_log
         detected postgresql_log $logs/postgresql/postgresql.log
-        if [ ! -e $logs/auth.log ] && [ ! -e $logs/secure ] && command -v journalctl >/dev/null 2>&1; then
+        # Only where nothing writes the same lines to files.
+        if [ ! -e $logs/auth.log ] && [ ! -e $logs/secure ] && [ ! -e $logs/syslog ] && [ ! -e $logs/messages ] &&
+            [ -d /run/systemd/journal ]; then
             localfile journald all
         fi
     fi
