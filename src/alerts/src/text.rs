@@ -62,7 +62,7 @@ pub fn write_archive(event: &Event<'_>, out: &mut Vec<u8>) {
     out.push(b'\n');
 }
 
-/// Whether archives keep the event: all but the agents' keep-alive.
+/// Whether `archives.log` keeps the event: all but the agents' keep-alive, which `archives.json` has too.
 pub fn is_archived(location: &[u8]) -> bool {
     location != b"ossec-keepalive" && !location.ends_with(b"->ossec-keepalive")
 }

@@ -12,6 +12,8 @@ const LIFETIME: i64 = 120;
 const MAX_VALUE: usize = 80;
 /// Longest key.
 const MAX_KEY: usize = 255;
+/// Most transactions at once; while there are more, new ones are not remembered.
+const MAX_ENTRIES: usize = 10_000;
 /// Look-ups between two clean-ups.
 const PURGE_EVERY: u32 = 200;
 
@@ -45,6 +47,9 @@ impl Accumulator {
         key.truncate(MAX_KEY);
         let now = event.moment.epoch;
         self.purge(now);
+        if self.entries.len() >= MAX_ENTRIES && !self.entries.contains_key(&key) {
+            return false;
+        }
         let entry = self.entries.entry(key).or_default();
         if now - entry.epoch >= LIFETIME {
             *entry = Entry::default();
@@ -73,5 +78,48 @@ impl Accumulator {
             self.lookups = 0;
             self.entries.retain(|_, entry| now - entry.epoch < LIFETIME);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alerts::Moment;
+
+    fn event(epoch: i64, id: &str, user: Option<&str>) -> Decoded {
+        let mut event = Decoded { moment: Moment::utc(epoch), ..Decoded::default() };
+        let id = event.append(id.as_bytes());
+        event.set(Field::Id, id);
+        if let Some(user) = user {
+            let user = event.append(user.as_bytes());
+            event.set(Field::DstUser, user);
+        }
+        event
+    }
+
+    #[test]
+    fn a_line_gains_what_an_earlier_one_of_its_transaction_had() {
+        let mut accumulator = Accumulator::default();
+        assert!(!accumulator.complete(&mut event(1000, "t1", Some("bob")), b"app"));
+        let mut second = event(1100, "t1", None);
+        assert!(accumulator.complete(&mut second, b"app"));
+        assert_eq!(second.field(Field::DstUser), Some(&b"bob"[..]));
+        assert!(!accumulator.complete(&mut event(1100, "t2", None), b"app"));
+    }
+
+    #[test]
+    fn an_old_transaction_gives_nothing() {
+        let mut accumulator = Accumulator::default();
+        accumulator.complete(&mut event(1000, "t1", Some("bob")), b"app");
+        assert!(!accumulator.complete(&mut event(1120, "t1", None), b"app"));
+    }
+
+    #[test]
+    fn a_flood_of_transactions_does_not_grow_it() {
+        let mut accumulator = Accumulator::default();
+        for n in 0..MAX_ENTRIES + 50 {
+            accumulator.complete(&mut event(1000, &n.to_string(), Some("bob")), b"app");
+        }
+        assert_eq!(accumulator.entries.len(), MAX_ENTRIES);
     }
 }

@@ -46,7 +46,7 @@ impl Default for Options {
             default_timeframe: 360,
             fts_list_size: 32,
             fts_min_size_for_str: 14,
-            fts_max_keys: 1_000_000,
+            fts_max_keys: 200_000,
             ignore_max_keys: 100_000,
             log_level: 1,
             email_level: 7,

@@ -48,13 +48,9 @@ fn clock(text: &[u8]) -> Option<(u16, &[u8])> {
     let suffix: Vec<u8> = word.iter().take(2).map(u8::to_ascii_lowercase).collect();
     match suffix.as_slice() {
         // Twelve stays twelve in both: `12 am` is noon here, as it always was.
-        b"am" => {
-            rest = word.get(2..).unwrap_or_default();
-            (hour <= 12).then_some(())?;
-        }
+        b"am" => rest = word.get(2..).unwrap_or_default(),
         b"pm" => {
             rest = word.get(2..).unwrap_or_default();
-            (hour <= 12).then_some(())?;
             if hour != 12 {
                 hour += 12;
             }

@@ -174,6 +174,31 @@ fn check_lines(name: &str, keys: &[&str]) {
     assert!(failures.is_empty(), "{} rows fail:\n{}", failures.len(), failures[..shown].join("\n"));
 }
 
+/// The quick way and the language's own order must agree: neither the scan for literals nor the pruned tree may cost
+/// a rule.
+#[test]
+fn golden_lines_are_judged_alike_with_and_without_short_cuts() {
+    let Some(dir) = golden_dir() else { return };
+    let engine = stock_engine(&dir, Mode::Daemon);
+    let (mut quick, mut slow) = (State::new(&engine), State::new(&engine));
+    let (mut quick_world, mut slow_world) = (MemoryWorld::default(), MemoryWorld::default());
+    let mut failures = Vec::new();
+    for (n, row) in rows(&dir, "loghub_logs.jsonl").iter().enumerate() {
+        let line = line_of(row);
+        let epoch = CLOCK + n as i64 / 20;
+        let mut event = engine.decode(&raw(&line, epoch));
+        let mut copy = event.clone();
+        let judgement = engine.judge(&mut quick, &mut event, &mut quick_world);
+        let traced = engine.judge_traced(&mut slow, &mut copy, &mut slow_world, &mut |_| {});
+        if judgement != traced {
+            let number = |j: &Judgement| j.rule.map(|rule| engine.rule(rule).id);
+            let (a, b) = (number(&judgement), number(&traced));
+            failures.push(format!("{}: {a:?}, {b:?}", String::from_utf8_lossy(&line)));
+        }
+    }
+    assert!(failures.is_empty(), "{} rows differ:\n{}", failures.len(), failures.join("\n"));
+}
+
 const ALL: &[&str] =
     &["hostname", "program_name", "log", "decoder", "fields", "rule", "level", "groups", "alert"];
 

@@ -78,6 +78,8 @@ pub(super) struct Draft {
     pub(super) accurate: bool,
     pub(super) noalert: bool,
     pub(super) overwrite: bool,
+    /// Starts no active response, whatever is configured.
+    pub(super) no_response: bool,
     pub(super) category: Category,
     pub(super) decoded_as: Option<NameId>,
     pub(super) plain: [Option<Text>; Slot::ALL.len()],
@@ -114,6 +116,7 @@ impl Draft {
             accurate: true,
             noalert: false,
             overwrite: false,
+            no_response: false,
             category: Category::Syslog,
             decoded_as: None,
             plain: Default::default(),

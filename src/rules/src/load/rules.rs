@@ -246,7 +246,7 @@ impl RuleReader<'_> {
 
     /// Tags that say what an alert looks like.
     fn output(&mut self, name: &str, element: &xml::Element, notes: &mut Notes) -> bool {
-        let rule = &mut self.draft.rule;
+        let Draft { rule, no_response, .. } = &mut self.draft;
         match name {
             "description" => {
                 let mut text = element.content.clone();
@@ -269,8 +269,7 @@ impl RuleReader<'_> {
                         "no_email_alert" => rule.mail = false,
                         "log_alert" => rule.log = true,
                         "no_log" => rule.log = false,
-                        // Remembered as a response list that nothing may enter.
-                        "no_ar" => rule.responses = vec![usize::MAX],
+                        "no_ar" => *no_response = true,
                         other => notes.error(
                             element.line,
                             format!("unknown option {other:?}; expected alert_by_email, no_email_alert, log_alert, no_log or no_ar"),
@@ -523,7 +522,7 @@ fn response_groups(options: &Options, notes: &mut Notes) -> Vec<Option<Text>> {
 /// The responses that a rule starts.
 fn responses(draft: &Draft, options: &Options, groups: &[Option<Text>]) -> Vec<usize> {
     let rule = &draft.rule;
-    if rule.level == 0 || !draft.accurate || rule.responses == [usize::MAX] {
+    if rule.level == 0 || !draft.accurate || draft.no_response {
         return Vec::new();
     }
     let bound = options.responses.iter().zip(groups).enumerate().filter(|(_, (binding, group))| {
