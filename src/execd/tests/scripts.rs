@@ -1,7 +1,11 @@
 //! The response scripts of `etc/active-response`, run by a real `sh` in a temporary install root. The programs that would change
 //! this host (nft, iptables, ip, passwd, ...) are recorders: nothing else of the host's PATH can be reached.
 
-#![expect(clippy::unwrap_used, reason = "a panic in a test is the report")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a panic in a test is the report, and a skip is said"
+)]
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -369,4 +373,73 @@ fn restart_ossec_restarts_once_and_takes_nothing_back() {
     host.ok("restart-ossec.sh", "delete", "-", "-");
     host.ok("restart-ossec.sh", "add", "-", "-");
     assert_eq!(host.calls(), ["ossec-control restart"]);
+}
+
+/// Runs firewall-drop.sh against the real packet filter of a network namespace of its own; `hidden` programs cannot be found.
+/// `None` where that is not possible.
+fn with_real_filter(host: &Host, hidden: &str, needed: &str, commands: &str) -> Option<String> {
+    let path = host.path("path");
+    for tool in ["nft", "iptables", "ip6tables", "ip", "head"] {
+        let real =
+            ["/usr/sbin", "/sbin", "/usr/bin", "/bin"].iter().map(|dir| Path::new(dir).join(tool));
+        if let Some(real) = real.into_iter().find(|real| real.exists() && tool != hidden) {
+            symlink(real, path.join(tool)).unwrap();
+        }
+    }
+    let in_namespace = |script: &str| {
+        // By its path: the PATH below has only what the script may find.
+        let mut command = Command::new("/usr/bin/unshare");
+        command.args(["-n", "/bin/sh", "-euc", script]).env("PATH", &path);
+        command.env("script", host.path("active-response/bin/firewall-drop.sh")).output()
+    };
+    let probe = in_namespace(needed);
+    if !probe.as_ref().is_ok_and(|output| output.status.success()) {
+        println!("skipped: no network namespace, or no working '{needed}'");
+        return None;
+    }
+    let output = in_namespace(commands).unwrap();
+    assert!(output.status.success(), "{output:?}");
+    Some(String::from_utf8(output.stdout).unwrap())
+}
+
+#[test]
+fn real_nftables_drops_and_releases() {
+    let host = Host::new();
+    let said = with_real_filter(
+        &host,
+        "",
+        "nft list tables",
+        r#"for i in 1 2; do
+             sh "$script" add - 192.0.2.7 1.1 1; sh "$script" add - 2001:db8::7 1.1 1; sh "$script" add - 192.0.2.8 1.1 1
+           done
+           nft list table inet ossec; echo ==
+           for i in 1 2; do sh "$script" delete - 192.0.2.7 1.1 1; sh "$script" delete - 2001:db8::7 1.1 1; done
+           nft list table inet ossec"#,
+    );
+    let Some(said) = said else { return };
+    let (during, after) = said.split_once("==\n").unwrap();
+    assert!(during.contains("elements = { 192.0.2.7, 192.0.2.8 }"), "{during}");
+    assert!(during.contains("elements = { 2001:db8::7 }"), "{during}");
+    assert_eq!(during.matches("ip saddr @drop4 counter").count(), 2, "{during}");
+    assert!(after.contains("elements = { 192.0.2.8 }") && !after.contains("2001:db8"), "{after}");
+}
+
+#[test]
+fn real_iptables_drops_and_releases() {
+    let host = Host::new();
+    let said = with_real_filter(
+        &host,
+        "nft",
+        "iptables -w -n -L INPUT; ip6tables -w -n -L INPUT",
+        r#"for i in 1 2; do sh "$script" add - 192.0.2.7 1.1 1; sh "$script" add - 2001:db8::7 1.1 1; done
+           iptables -S; ip6tables -S; echo ==
+           for i in 1 2; do sh "$script" delete - 192.0.2.7 1.1 1; sh "$script" delete - 2001:db8::7 1.1 1; done
+           iptables -S; ip6tables -S"#,
+    );
+    let Some(said) = said else { return };
+    let (during, after) = said.split_once("==\n").unwrap();
+    assert_eq!(during.matches("-A OSSEC -s 192.0.2.7/32 -j DROP").count(), 1, "{during}");
+    assert_eq!(during.matches("-A OSSEC -s 2001:db8::7/128 -j DROP").count(), 1, "{during}");
+    assert_eq!(during.matches("-A INPUT -j OSSEC").count(), 2, "{during}");
+    assert!(!after.contains("DROP"), "{after}");
 }
