@@ -44,8 +44,9 @@ fn run(start: Start) -> Result<(), Failure> {
         return check::all(start.root(), install)
             .map_err(|broken| Failure::new(None, broken.to_string()));
     }
-    // It gives up nothing: the daemons do so themselves, each as it can.
     let mut daemon = start.enter()?;
+    // It gives up nothing else: the daemons do so themselves, each as it can.
+    daemon.join_group()?;
     let mut supervisor = Supervisor::new(&daemon, install);
     let outcome = supervisor.start_all(&mut daemon);
     if let Ok(Begun::AllReady) = outcome {
