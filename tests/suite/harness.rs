@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
+use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
 /// How long anything may take before a test gives up on it.
@@ -44,14 +45,6 @@ impl Suite {
         // The installed file may be read-only for its owner.
         let _ = fs::remove_file(&path);
         fs::write(path, text).expect("ossec.conf can be written");
-    }
-
-    /// Adds a line to `local_internal_options.conf`.
-    pub(crate) fn option(&self, line: &str) {
-        append(
-            &self.root().join("etc/local_internal_options.conf"),
-            format!("{line}\n").as_bytes(),
-        );
     }
 
     /// The install root.
@@ -99,10 +92,14 @@ impl Suite {
 
     /// Kills a daemon with SIGKILL; `false` when it does not run at the moment.
     pub(crate) fn kill(&self, daemon: &str) -> bool {
-        let pid = self.pid(daemon).and_then(rustix::process::Pid::from_raw);
-        pid.is_some_and(|pid| {
-            rustix::process::kill_process(pid, rustix::process::Signal::KILL).is_ok()
-        })
+        self.signal(daemon, Signal::KILL)
+    }
+
+    /// Sends a daemon a signal; `false` when it does not run at the moment.
+    pub(crate) fn signal(&self, daemon: &str, signal: Signal) -> bool {
+        self.pid(daemon)
+            .and_then(Pid::from_raw)
+            .is_some_and(|pid| kill_process(pid, signal).is_ok())
     }
 
     /// Content of a file below the root; empty when there is none.

@@ -21,7 +21,8 @@ fn odd_lines_and_garbage_in_the_queues_stop_nothing() {
     let pid = suite.pid("ossec-analysisd");
 
     append(&log, b"first\nnul \0 inside\n\xff\xfe\x80 not text\n");
-    let mut long = vec![b'x'; 1 << 20];
+    // No two parts are alike: a line that repeats one of the last three is swallowed.
+    let mut long: Vec<u8> = (0..1 << 17).flat_map(|n| format!("{n:07}x").into_bytes()).collect();
     long.extend_from_slice(b" end of the long line\n");
     append(&log, &long);
     let queue = UnixDatagram::unbound().expect("a socket");
@@ -46,11 +47,7 @@ fn odd_lines_and_garbage_in_the_queues_stop_nothing() {
     assert!(archives.contains(" first\n"), "{archives:.300}");
     assert!(archives.contains("nul "), "the line with a NUL arrived");
     assert!(archives.contains("end of the long line\n"), "the end of the long line arrived");
-    assert_eq!(
-        archives.matches('x').count() >= 1 << 20,
-        true,
-        "no byte of the long line is missing"
-    );
+    assert!(archives.matches('x').count() >= 1 << 17, "no byte of the long line is missing");
     assert_eq!(suite.pid("ossec-analysisd"), pid, "analysisd was not restarted");
     suite.stop();
     suite.assert_balanced("ossec-analysisd");

@@ -2,6 +2,8 @@
 
 use std::fs;
 
+use rustix::process::Signal;
+
 use crate::harness::{Suite, append};
 
 const CONF: &str = "<ossec_config>
@@ -38,7 +40,13 @@ fn new_rules_count_after_a_reload_and_bad_ones_leave_the_old_ones_in_force() {
         &suite,
         "<group name=\"local,\">\n<rule id=\"100010\" level=\"6\">\n<mtch>typo</mtch>\n</rule></group>",
     );
-    suite.control(&["reload"]);
+    let refused = suite.control(&["reload"]);
+    assert_eq!(
+        refused.status.code(),
+        Some(1),
+        "ossec-control looks before it asks anybody to reload"
+    );
+    suite.signal("ossec-analysisd", Signal::HUP);
     suite.until("the refusal", || suite.log().contains("stay in force"));
     assert!(suite.log().contains("local_rules.xml:3"), "names file and line:\n{}", suite.log());
     append(&log, b"another purple elephant\n");

@@ -427,6 +427,9 @@ impl Watcher {
         } else {
             log::info!("Ending syscheck scan.");
         }
+        if self.counts.scans == 1 && self.realtime.is_some() {
+            log::info!("Real time file monitoring started.");
+        }
     }
 
     fn say(&mut self, message: Message) {
