@@ -1,19 +1,15 @@
 //! Correlation: has a rule seen enough related events lately?
 //!
-//! Alerted events are remembered, newest last, in one bounded memory; lists refer to them by number. A rule with
-//! `frequency="F"` fires when F+1 earlier related events are younger than its timeframe. Then the events that it used
-//! are marked with its level, and counting begins anew.
+//! A rule with `frequency="F"` fires when F+1 earlier related events are younger than its timeframe. Then the events that
+//! it used are marked with its level, and counting begins anew: a mark of its own level or higher ends a search.
+//! The events themselves lie in [`Memory`].
 
-use std::collections::VecDeque;
-
-use crate::event::{Decoded, Field, Span};
-use crate::rule::Category;
+use crate::event::{Decoded, Field};
+use crate::memory::{Memory, Remembered};
 use crate::text::Text;
 
 /// Most earlier lines that an alert shows.
 const MAX_SAMPLES: usize = 11;
-/// Events that make room at once when the memory is full.
-const ROOM: usize = 10;
 
 /// What a rule correlates.
 #[derive(Debug, Clone)]
@@ -28,11 +24,14 @@ pub(crate) struct Correlation {
 /// Which earlier events are looked at.
 #[derive(Debug, Clone)]
 pub(crate) enum Source {
-    /// Those whose selected rule an `if_matched_sid` names: number of the list.
-    Sid(usize),
-    /// Those of an `if_matched_group`: number of the list.
-    Group(usize),
-    /// All of the same category whose log matches.
+    /// Those of one list: events of the rule that an `if_matched_sid` names, or of an `if_matched_group`.
+    List {
+        /// Number of the list.
+        list: usize,
+        /// The oldest event that counted is shown too: for `if_matched_sid`.
+        shows_last: bool,
+    },
+    /// All of the same category whose log matches: `if_matched_regex`.
     Pattern(Text),
 }
 
@@ -50,156 +49,98 @@ pub(crate) struct Relations {
     pub(crate) different_country: bool,
 }
 
-/// One remembered event.
-#[derive(Debug)]
-struct Remembered {
-    epoch: i64,
-    /// Level of the rule that has used it up; 0 if none.
-    matched: u8,
-    category: Category,
-    bytes: Box<[u8]>,
-    full_log: Span,
-    log: Span,
-    hostname: Span,
-    fields: [Span; Field::COUNT],
-}
-
-impl Remembered {
-    fn new(event: &Decoded, matched: u8) -> Self {
-        Self {
-            epoch: event.moment.epoch,
-            matched,
-            category: event.category,
-            bytes: event.bytes.as_slice().into(),
-            full_log: event.full_log,
-            log: event.log,
-            hostname: event.hostname,
-            fields: event.fields,
+impl Relations {
+    /// What must be the same.
+    pub(crate) fn key(&self) -> Key {
+        let wanted = [
+            (self.same_id, Field::Id),
+            (self.same_source_ip, Field::SrcIp),
+            (self.same_src_port, Field::SrcPort),
+            (self.same_dst_port, Field::DstPort),
+            (self.same_user, Field::DstUser),
+        ];
+        Key {
+            fields: wanted.map(|(wanted, field)| wanted.then_some(field)),
+            host: self.same_location,
         }
-    }
-
-    fn field(&self, field: Field) -> Option<&[u8]> {
-        self.fields.get(field as usize)?.of(&self.bytes)
     }
 }
 
-/// The remembered events and the lists of them.
-#[derive(Debug)]
-pub(crate) struct Memory {
-    events: VecDeque<Remembered>,
-    /// Number of the oldest event.
-    first: u64,
-    capacity: usize,
-    longest_timeframe: u32,
-    sid_limit: usize,
-    sid_lists: Vec<VecDeque<u64>>,
-    group_lists: Vec<VecDeque<u64>>,
+/// The values by which events are the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Key {
+    fields: [Option<Field>; 5],
+    /// `same_location` compares host names.
+    host: bool,
 }
 
-/// What a search found.
-pub(crate) struct Found {
-    pub(crate) samples: Vec<Vec<u8>>,
+impl Key {
+    pub(crate) fn is_empty(&self) -> bool {
+        !self.host && self.fields.iter().all(Option::is_none)
+    }
+
+    /// Writes the values one behind the other; `None` if one is missing: then nothing is the same.
+    pub(crate) fn write<'v>(
+        &self,
+        field: impl Fn(Field) -> Option<&'v [u8]>,
+        hostname: &[u8],
+        out: &mut Vec<u8>,
+    ) -> Option<()> {
+        out.clear();
+        for wanted in self.fields.iter().flatten() {
+            push_value(field(*wanted)?, out);
+        }
+        if self.host {
+            push_value(hostname, out);
+        }
+        Some(())
+    }
 }
 
-impl Memory {
-    pub(crate) fn new(capacity: usize, sid_limit: usize, longest_timeframe: u32) -> Self {
-        Self {
-            events: VecDeque::new(),
-            first: 0,
-            capacity: capacity.max(1),
-            longest_timeframe,
-            sid_limit: sid_limit.max(1),
-            sid_lists: Vec::new(),
-            group_lists: Vec::new(),
-        }
-    }
+/// The length in front keeps `ab`, `c` apart from `a`, `bc`.
+fn push_value(value: &[u8], out: &mut Vec<u8>) {
+    out.extend_from_slice(&(value.len() as u64).to_le_bytes());
+    out.extend_from_slice(value);
+}
 
-    /// Makes room for that many lists.
-    pub(crate) fn set_lists(&mut self, sid_lists: usize, group_lists: usize) {
-        self.sid_lists.resize_with(sid_lists, VecDeque::new);
-        self.group_lists.resize_with(group_lists, VecDeque::new);
-    }
-
-    /// Remembers an event and enters it into lists.
-    pub(crate) fn store(
-        &mut self,
-        event: &Decoded,
-        matched: u8,
-        sid_list: Option<usize>,
-        group_feeds: &[usize],
-    ) {
-        let number = self.first + self.events.len() as u64;
-        self.events.push_back(Remembered::new(event, matched));
-        if let Some(list) = sid_list.and_then(|list| self.sid_lists.get_mut(list)) {
-            list.push_back(number);
-            if list.len() > self.sid_limit {
-                list.pop_front();
-            }
+/// Looks for enough related events; marks what it used when it finds them. Gives the lines to show, newest first.
+pub(crate) fn search(
+    memory: &mut Memory,
+    event: &Decoded,
+    rule: &Correlation,
+) -> Option<Vec<Vec<u8>>> {
+    let mut search = Search { event, rule, count: 0, samples: Vec::new() };
+    let (newest, outcome) = match &rule.source {
+        Source::List { list, .. } => {
+            let newest = memory.newest_of(*list)?;
+            let key = rule.relations.key();
+            let mut values = std::mem::take(&mut memory.scratch);
+            let complete = key.write(|field| event.field(field), event.hostname(), &mut values);
+            let candidates = complete.and_then(|()| memory.candidates(*list, key, &values));
+            // One mark anywhere in the list ends the search there, also on an event that is not related.
+            let used_up = memory.used_up(*list, rule.level);
+            let outcome = candidates.and_then(|numbers| {
+                let numbers = numbers.iter().rev().copied();
+                let mut fresh = numbers.take_while(|&at| used_up.is_none_or(|used| at > used));
+                fresh.find_map(|number| search.look(number, memory.get(number)?))
+            });
+            memory.scratch = values;
+            (newest, outcome)
         }
-        for &feed in group_feeds {
-            if let Some(list) = self.group_lists.get_mut(feed) {
-                list.push_back(number);
-            }
+        Source::Pattern(text) => {
+            let newest = memory.of_category(event.category).next().map(|(number, _)| number)?;
+            let outcome = memory
+                .of_category(event.category)
+                .find_map(|(number, earlier)| search.look_by_pattern(number, earlier, text));
+            (newest, outcome)
         }
-        self.make_room(event.moment.epoch);
+    };
+    let Some(Look::Enough(last)) = outcome else { return None };
+    let samples = search.samples;
+    for number in [last, newest] {
+        memory.mark(number, rule.level);
     }
-
-    fn make_room(&mut self, now: i64) {
-        if self.events.len() <= self.capacity {
-            return;
-        }
-        let mut drop = ROOM.min(self.events.len());
-        while self
-            .events
-            .get(drop)
-            .is_some_and(|event| now - event.epoch > i64::from(self.longest_timeframe))
-        {
-            drop += 1;
-        }
-        self.events.drain(..drop);
-        self.first += drop as u64;
-        let first = self.first;
-        for list in self.sid_lists.iter_mut().chain(&mut self.group_lists) {
-            while list.front().is_some_and(|&number| number < first) {
-                list.pop_front();
-            }
-        }
-    }
-
-    /// Looks for enough related events; marks what it used when it finds them.
-    pub(crate) fn search(&mut self, event: &Decoded, rule: &Correlation) -> Option<Found> {
-        let mut search = Search { event, rule, count: 0, newest: None, samples: Vec::new() };
-        let found = match &rule.source {
-            Source::Sid(list) => self.sid_lists.get(*list).and_then(|list| {
-                list.iter().rev().find_map(|&number| search.look(number, self.get(number)?))
-            }),
-            Source::Group(list) => self.group_lists.get(*list).and_then(|list| {
-                list.iter().rev().find_map(|&number| search.look(number, self.get(number)?))
-            }),
-            Source::Pattern(_) => {
-                let numbered = self.events.iter().enumerate().rev();
-                numbered
-                    .filter(|(_, earlier)| earlier.category == event.category)
-                    .find_map(|(at, earlier)| search.look(self.first + at as u64, earlier))
-            }
-        };
-        let Some(Look::Enough(last)) = found else { return None };
-        let (newest, samples) = (search.newest, search.samples);
-        for number in [Some(last), newest].into_iter().flatten() {
-            if let Some(used) = self.get_mut(number) {
-                used.matched = rule.level;
-            }
-        }
-        Some(Found { samples })
-    }
-
-    fn get(&self, number: u64) -> Option<&Remembered> {
-        self.events.get(usize::try_from(number.checked_sub(self.first)?).ok()?)
-    }
-
-    fn get_mut(&mut self, number: u64) -> Option<&mut Remembered> {
-        self.events.get_mut(usize::try_from(number.checked_sub(self.first)?).ok()?)
-    }
+    Some(samples)
 }
 
 /// Why a search ends.
@@ -213,56 +154,141 @@ struct Search<'a> {
     event: &'a Decoded,
     rule: &'a Correlation,
     count: u64,
-    newest: Option<u64>,
     samples: Vec<Vec<u8>>,
 }
 
 impl Search<'_> {
-    /// Looks at the next older event; `None`: go on.
+    /// Looks at the next older event that has the same key; `None`: go on.
     fn look(&mut self, number: u64, earlier: &Remembered) -> Option<Look> {
-        self.newest.get_or_insert(number);
-        if self.event.moment.epoch - earlier.epoch > i64::from(self.rule.timeframe) {
+        if self.is_too_old(earlier) {
             return Some(Look::TooOld);
         }
-        if earlier.matched >= self.rule.level {
+        let related = self.is_different(earlier);
+        related.then(|| self.count(number, earlier)).flatten()
+    }
+
+    /// Looks at the next older event of the category. Ports and location do not count here; nobody asks for them.
+    fn look_by_pattern(&mut self, number: u64, earlier: &Remembered, text: &Text) -> Option<Look> {
+        if self.is_too_old(earlier) {
+            return Some(Look::TooOld);
+        }
+        if earlier.matched() >= self.rule.level {
             return Some(Look::UsedUp);
         }
-        if !self.is_related(earlier) {
-            return None;
-        }
+        let relations = &self.rule.relations;
+        let same = |wanted: bool, field: Field| {
+            let both = earlier.field(field).zip(self.event.field(field));
+            !wanted || both.is_some_and(|(old, new)| old == new)
+        };
+        let related = same(relations.same_id, Field::Id)
+            && same(relations.same_source_ip, Field::SrcIp)
+            && same(relations.same_user, Field::DstUser)
+            && self.is_different(earlier)
+            && text.is_match(earlier.log());
+        related.then(|| self.count(number, earlier)).flatten()
+    }
+
+    fn is_too_old(&self, earlier: &Remembered) -> bool {
+        self.event.moment.epoch - earlier.epoch() > i64::from(self.rule.timeframe)
+    }
+
+    /// Whether what must differ does.
+    fn is_different(&self, earlier: &Remembered) -> bool {
+        let relations = &self.rule.relations;
+        let urls = earlier.field(Field::Url).zip(self.event.field(Field::Url));
+        (!relations.different_url || urls.is_some_and(|(old, new)| old != new))
+            && !relations.different_country
+    }
+
+    fn count(&mut self, number: u64, earlier: &Remembered) -> Option<Look> {
         self.count += 1;
         let enough = self.count > u64::from(self.rule.frequency);
-        let shown = !enough || matches!(self.rule.source, Source::Sid(_));
-        if shown && self.samples.len() < MAX_SAMPLES {
-            self.samples.push(earlier.full_log.of(&earlier.bytes).unwrap_or_default().to_vec());
+        let shows_last = matches!(self.rule.source, Source::List { shows_last: true, .. });
+        if (!enough || shows_last) && self.samples.len() < MAX_SAMPLES {
+            self.samples.push(earlier.full_log().to_vec());
         }
         enough.then_some(Look::Enough(number))
     }
+}
 
-    fn is_related(&self, earlier: &Remembered) -> bool {
-        let relations = &self.rule.relations;
-        let same = |wanted: bool, field: Field| {
-            !wanted
-                || matches!((earlier.field(field), self.event.field(field)),
-                    (Some(old), Some(new)) if old == new)
-        };
-        let different_url = || match (earlier.field(Field::Url), self.event.field(Field::Url)) {
-            (Some(old), Some(new)) => old != new,
-            _ => false,
-        };
-        let common = same(relations.same_id, Field::Id)
-            && same(relations.same_source_ip, Field::SrcIp)
-            && same(relations.same_user, Field::DstUser)
-            && (!relations.different_url || different_url())
-            && !relations.different_country;
-        if let Source::Pattern(text) = &self.rule.source {
-            // Ports and location do not count here; nobody asks for them.
-            return common && text.is_match(earlier.log.of(&earlier.bytes).unwrap_or_default());
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::memory::ListPlan;
+    use alerts::Moment;
+    use std::sync::Arc;
+
+    /// A search as the language describes it: through the whole list, event by event.
+    struct Plain {
+        events: Vec<(i64, u8, [u8; 2])>,
+    }
+
+    impl Plain {
+        fn search(&mut self, now: i64, values: [u8; 2], rule: &Correlation, field: usize) -> bool {
+            let mut count = 0;
+            let newest = self.events.len().checked_sub(1);
+            for at in (0..self.events.len()).rev() {
+                let (epoch, matched, old) = self.events[at];
+                if now - epoch > i64::from(rule.timeframe) || matched >= rule.level {
+                    return false;
+                }
+                if old[field] != values[field] {
+                    continue;
+                }
+                count += 1;
+                if count > rule.frequency {
+                    self.events[at].1 = rule.level;
+                    self.events[newest.unwrap()].1 = rule.level;
+                    return true;
+                }
+            }
+            false
         }
-        common
-            && same(relations.same_src_port, Field::SrcPort)
-            && same(relations.same_dst_port, Field::DstPort)
-            && (!relations.same_location
-                || earlier.hostname.of(&earlier.bytes) == Some(self.event.hostname()))
+    }
+
+    fn event(epoch: i64, values: [u8; 2]) -> Decoded {
+        let mut event = Decoded { moment: Moment::utc(epoch), ..Decoded::default() };
+        for (field, value) in [Field::SrcIp, Field::DstUser].into_iter().zip(values) {
+            let value = event.append(&[value]);
+            event.set(field, value);
+        }
+        event
+    }
+
+    #[test]
+    fn looking_up_finds_what_looking_through_finds() {
+        let by_ip = Relations { same_source_ip: true, ..Relations::default() };
+        let by_user = Relations { same_user: true, ..Relations::default() };
+        let rule = |frequency, timeframe, level, relations| Correlation {
+            source: Source::List { list: 0, shows_last: true },
+            frequency,
+            timeframe,
+            level,
+            relations,
+        };
+        let rules = [rule(2, 40, 8, by_ip), rule(1, 25, 10, by_user), rule(3, 60, 6, by_ip)];
+        let keys = vec![by_ip.key(), by_user.key()];
+        let mut memory = Memory::new(100_000, 60, &[ListPlan { limit: None, keys }]);
+        let mut plain = Plain { events: Vec::new() };
+        let lists: Arc<[usize]> = [0].into();
+        let (mut seed, mut now, mut fired) = (9_u32, 1000, 0);
+        for _ in 0..20_000 {
+            seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            now += i64::from(seed >> 8 & 3);
+            let values = [(seed >> 12 & 3) as u8, (seed >> 16 & 7) as u8];
+            let event = event(now, values);
+            let mut matched = 0;
+            for (rule, field) in rules.iter().zip([0, 1, 0]) {
+                let found = search(&mut memory, &event, rule).is_some();
+                assert_eq!(found, plain.search(now, values, rule, field));
+                if found {
+                    matched = rule.level;
+                    fired += 1;
+                }
+            }
+            memory.store(&event, matched, &lists);
+            plain.events.push((now, matched, values));
+        }
+        assert!(fired > 1000);
     }
 }

@@ -1,19 +1,20 @@
 //! The engine: phase 1, and the tree that both phases walk.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
+use std::sync::Arc;
 
 use crate::condition::Check;
 use crate::correlate::Correlation;
-use crate::decoder::{Decoders, FtsMask, NameId, OrderItem};
-use crate::event::{
-    Builtin, Decoded, Field, FileAttributes, FileChange, FileDetails, Pruned, RawEvent, Span,
-};
+use crate::decoder::{Decoders, FtsMask, NameId};
+use crate::event::{Builtin, Decoded, Field, FileChange, FileDetails, Pruned, RawEvent, Span};
 use crate::forwarded;
+use crate::gates::{DecoderMasks, prefilter};
 use crate::lists::ListLookup;
+use crate::memory::ListPlan;
 use crate::options::{Mode, Options};
 use crate::plugin::{self, Plugin};
 use crate::predecode::predecode;
-use crate::prefilter::{OpenGates, Prefilter, PrefilterBuilder};
+use crate::prefilter::{OpenGates, Prefilter};
 use crate::rule::{Category, Rule, RuleIndex};
 
 /// Decoders, rules and lists, checked and compiled. Immutable: share it between threads.
@@ -28,11 +29,10 @@ pub struct Engine {
     /// The first nodes are the tops of the tree.
     pub(crate) roots: usize,
     by_id: HashMap<u32, usize>,
-    pub(crate) sid_lists: usize,
-    pub(crate) group_lists: usize,
+    /// The lists that correlation keeps.
+    pub(crate) lists: Vec<ListPlan>,
     prefilter: Prefilter,
-    /// For each decoder that rules name, the gates of rules that can match its events; the rest share `None`.
-    masks: HashMap<Option<NameId>, Vec<u64>>,
+    masks: DecoderMasks,
 }
 
 /// A node of the tree; its children are neighbours.
@@ -53,9 +53,8 @@ pub(crate) struct Compiled {
     pub(crate) noalert: bool,
     pub(crate) ignore_mask: FtsMask,
     pub(crate) check_ignored_mask: FtsMask,
-    /// The list that this rule's events enter because an `if_matched_sid` names it.
-    pub(crate) sid_list: Option<usize>,
-    pub(crate) group_feeds: Vec<usize>,
+    /// The lists that its events enter.
+    pub(crate) lists: Arc<[usize]>,
 }
 
 /// The conditions that depend on what came before, in the order of the language.
@@ -82,8 +81,8 @@ pub(crate) struct Tree {
     pub(crate) nodes: Vec<Node>,
     pub(crate) roots: usize,
     pub(crate) by_id: HashMap<u32, usize>,
-    pub(crate) sid_lists: usize,
-    pub(crate) group_lists: usize,
+    /// The lists that correlation keeps.
+    pub(crate) lists: Vec<ListPlan>,
 }
 
 /// What an engine is made of.
@@ -97,9 +96,9 @@ pub(crate) struct Parts {
 impl Engine {
     pub(crate) fn new(parts: Parts) -> Self {
         let Parts { decoders, names, tree, options } = parts;
-        let Tree { rules, compiled, nodes, roots, by_id, sid_lists, group_lists } = tree;
+        let Tree { rules, compiled, nodes, roots, by_id, lists } = tree;
         let prefilter = prefilter(&nodes, &compiled, &decoders);
-        let masks = masks(&nodes, &compiled, decoders.all.len());
+        let masks = DecoderMasks::new(&nodes, &compiled, nodes.len() + decoders.all.len());
         Self {
             options,
             decoders,
@@ -109,11 +108,16 @@ impl Engine {
             nodes,
             roots,
             by_id,
-            sid_lists,
-            group_lists,
+            lists,
             prefilter,
             masks,
         }
+    }
+
+    /// The same rules, in the service of the other program.
+    pub fn with_mode(mut self, mode: Mode) -> Self {
+        self.options.mode = mode;
+        self
     }
 
     /// Phase 1 for a log line: pre-decodes, decodes and prunes the rule tree.
@@ -233,53 +237,6 @@ impl Engine {
         &self.options
     }
 
-    /// The event as outputs want it.
-    pub fn facts<'a>(&'a self, event: &'a Decoded) -> alerts::Event<'a> {
-        let decoder = event.decoder.and_then(|index| self.decoders.get(index));
-        let fts = match decoder {
-            Some(decoder) => decoder.fts.0,
-            None if event.is_new => FtsMask::DONE,
-            None => 0,
-        };
-        alerts::Event {
-            moment: event.moment,
-            location: event.location(),
-            hostname: event.hostname(),
-            hostname_is_location: event.hostname_is_location,
-            program_name: event.program_name(),
-            full_log: event.full_log(),
-            log: event.log(),
-            decoder: alerts::Decoder {
-                name: self.decoder_name(event).map(str::as_bytes),
-                parent: decoder.and_then(|d| self.name(d.parent?)).map(str::as_bytes),
-                fts,
-                accumulate: decoder.is_some_and(|decoder| decoder.accumulate),
-            },
-            srcip: event.field(Field::SrcIp),
-            srcport: event.field(Field::SrcPort),
-            srcuser: event.field(Field::SrcUser),
-            dstip: event.field(Field::DstIp),
-            dstport: event.field(Field::DstPort),
-            dstuser: event.field(Field::DstUser),
-            protocol: event.field(Field::Protocol),
-            action: event.field(Field::Action),
-            id: event.field(Field::Id),
-            status: event.field(Field::Status),
-            url: event.field(Field::Url),
-            data: event.field(Field::Data),
-            systemname: event.field(Field::SystemName),
-            file: file_facts(event),
-            dynamic: decoder.map_or_else(Vec::new, |decoder| {
-                let values = decoder.order.iter().zip(&event.dynamic);
-                let named = values.filter_map(|(item, value)| match item {
-                    OrderItem::Dynamic(name) => Some((name.as_bytes(), value.of(&event.bytes)?)),
-                    OrderItem::Field(_) => None,
-                });
-                named.collect()
-            }),
-        }
-    }
-
     pub(crate) fn name(&self, id: NameId) -> Option<&str> {
         self.names.get(usize::from(id.0)).map(String::as_str).filter(|_| id != NameId::NULL)
     }
@@ -352,12 +309,7 @@ impl Engine {
         if event.has_foreign_values {
             self.prefilter.open_all(&mut open);
         }
-        let named = Some(event.decoder_name);
-        if let Some(mask) = self.masks.get(&named).or_else(|| self.masks.get(&None)) {
-            for (word, mask) in open.iter_mut().zip(mask) {
-                *word &= mask;
-            }
-        }
+        self.masks.close(event.decoder_name, &mut open);
         let mut pruned = std::mem::take(&mut event.pruned);
         pruned.clear();
         let gates = self.prefilter.gates(&open);
@@ -429,75 +381,4 @@ fn builtin_names(builtin: Builtin) -> (u16, u16) {
         Builtin::HostNew => (7, HOST_MODIFIED),
         Builtin::HostModified => (8, HOST_MODIFIED),
     }
-}
-
-fn file_facts(event: &Decoded) -> Option<alerts::FileFacts<'_>> {
-    match &event.file {
-        Some(file) => Some(alerts::FileFacts {
-            path: &file.path,
-            before: file_state(&file.before),
-            after: file_state(&file.after),
-        }),
-        None => event
-            .field(Field::FileName)
-            .map(|path| alerts::FileFacts { path, ..alerts::FileFacts::default() }),
-    }
-}
-
-fn file_state(attributes: &FileAttributes) -> alerts::FileState<'_> {
-    alerts::FileState {
-        md5: attributes.md5.as_deref(),
-        sha1: attributes.sha1.as_deref(),
-        sha256: attributes.sha256.as_deref(),
-        owner: attributes.owner.as_deref(),
-        group: attributes.group.as_deref(),
-        mode: attributes.mode,
-    }
-}
-
-/// One gate per node, then one per decoder.
-fn prefilter(nodes: &[Node], compiled: &[Compiled], decoders: &Decoders) -> Prefilter {
-    let mut builder = PrefilterBuilder::default();
-    for node in nodes {
-        let checks = compiled.get(node.rule as usize).map_or(&[][..], |rule| &rule.checks);
-        builder.gate(best(checks.iter().filter_map(Check::required_literals)));
-    }
-    for decoder in &decoders.all {
-        let tests = [&decoder.program, &decoder.prematch].into_iter().flatten();
-        builder.gate(best(tests.filter_map(|test| test.required_literals())));
-    }
-    builder.build(nodes.len())
-}
-
-/// The set that is rarest in lines: the longest literals, then the fewest.
-fn best<'a>(sets: impl Iterator<Item = &'a [Vec<u8>]>) -> Option<&'a [Vec<u8>]> {
-    sets.max_by_key(|set| {
-        let shortest = set.iter().map(Vec::len).min().unwrap_or(0).min(8);
-        (shortest, usize::MAX - set.len())
-    })
-}
-
-/// For each decoder that rules name, the nodes whose rule does not name another one.
-fn masks(
-    nodes: &[Node],
-    compiled: &[Compiled],
-    decoders: usize,
-) -> HashMap<Option<NameId>, Vec<u64>> {
-    let named: BTreeSet<NameId> = compiled.iter().filter_map(|rule| rule.decoded_as).collect();
-    let words = (nodes.len() + decoders).div_ceil(64);
-    let keys = named.into_iter().map(Some).chain([None]);
-    keys.map(|key| {
-        let mut mask = vec![u64::MAX; words];
-        for (at, node) in nodes.iter().enumerate() {
-            let wants = compiled.get(node.rule as usize).and_then(|rule| rule.decoded_as);
-            if wants.is_some()
-                && wants != key
-                && let Some(word) = mask.get_mut(at / 64)
-            {
-                *word &= !(1 << (at % 64));
-            }
-        }
-        (key, mask)
-    })
-    .collect()
 }

@@ -1,5 +1,6 @@
 //! Phase 2: walks the pruned tree in the order of events and decides what becomes of each.
 
+use crate::correlate;
 use crate::engine::{Compiled, Engine, Stateful};
 use crate::event::{Decoded, Pruned};
 use crate::first_seen;
@@ -150,10 +151,10 @@ impl Walk<'_> {
             return false;
         }
         let Some(correlation) = correlation else { return true };
-        match self.state.memory.search(self.event, correlation) {
-            Some(found) => {
+        match correlate::search(&mut self.state.memory, self.event, correlation) {
+            Some(samples) => {
                 self.matched = correlation.level;
-                self.samples = found.samples;
+                self.samples = samples;
                 true
             }
             None => false,
@@ -209,12 +210,7 @@ impl Walk<'_> {
         if fate == Fate::Alert
             && let Some(compiled) = self.engine.compiled(rule)
         {
-            let feeds = match compiled.sid_list {
-                // A rule that a list of its own tracks is invisible to groups.
-                Some(_) => &[][..],
-                None => &compiled.group_feeds,
-            };
-            self.state.memory.store(self.event, self.matched, compiled.sid_list, feeds);
+            self.state.memory.store(self.event, self.matched, &compiled.lists);
         }
         Judgement {
             rule: selected,

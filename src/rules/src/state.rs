@@ -1,9 +1,9 @@
 //! What judging remembers from event to event; all of it bounded.
 
 use crate::accumulate::Accumulator;
-use crate::correlate::Memory;
 use crate::engine::Engine;
 use crate::first_seen::{BoundedSet, FirstSeen};
+use crate::memory::Memory;
 
 /// The memory of one judge. One engine may have many states; one state belongs to one thread.
 #[derive(Debug)]
@@ -46,14 +46,14 @@ impl State {
     /// An empty memory for events of this engine.
     pub fn new(engine: &Engine) -> Self {
         let options = &engine.options;
-        let mut state = Self {
+        Self {
             ids: engine.rules.iter().map(|rule| rule.id).collect(),
             fired: vec![0; engine.rules.len()],
             silent_since: vec![None; engine.rules.len()],
             memory: Memory::new(
                 options.memory_size,
-                options.sid_prev_matched_max,
                 engine.rules.iter().map(|rule| rule.timeframe).max().unwrap_or(0),
+                &engine.lists,
             ),
             first_seen: FirstSeen::new(
                 options.fts_max_keys,
@@ -63,9 +63,7 @@ impl State {
             ignored: BoundedSet::new(options.ignore_max_keys),
             repeats: Repeats::default(),
             accumulator: Accumulator::default(),
-        };
-        state.memory.set_lists(engine.sid_lists, engine.group_lists);
-        state
+        }
     }
 
     /// Takes one line of `queue/fts/fts-queue`, without its newline.

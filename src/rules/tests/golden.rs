@@ -273,48 +273,40 @@ fn golden_addresses_times_and_weekdays_agree() {
 }
 
 #[test]
-fn golden_scenarios_agree_with_the_tool() {
-    let Some(dir) = golden_dir() else { return };
-    let mut failures = Vec::new();
-    let mut events = 0;
-    for scenario in rows(&dir, "scenarios.jsonl") {
-        let engine = scenario_engine(&dir, &scenario, Mode::Tool);
-        let mut state = State::new(&engine);
-        let mut world = MemoryWorld::default();
-        let wanted = scenario["logtest"].as_array().unwrap();
-        for (n, (input, wanted)) in
-            scenario["events"].as_array().unwrap().iter().zip(wanted).enumerate()
-        {
-            events += 1;
-            let line = input["line"].as_str().unwrap().as_bytes();
-            let mut event = engine.decode(&raw(line, input["time"].as_i64().unwrap()));
-            let judgement = engine.judge(&mut state, &mut event, &mut world);
-            let said = said(&engine, &event, &judgement);
-            let found =
-                differences(wanted, &said, &["rule", "level", "alert", "decoder", "fields"]);
-            if !found.is_empty() {
-                failures.push(format!("{} event {n}: {}", scenario["name"], found.join("; ")));
-            }
-        }
-    }
-    println!("scenarios, tool: {} of {events} events pass", events - failures.len());
-    assert!(failures.is_empty(), "{} events fail:\n{}", failures.len(), failures.join("\n"));
-}
-
-#[test]
-fn golden_scenarios_agree_with_the_daemon() {
+fn golden_scenarios_agree_with_the_tool_and_the_daemon() {
     let Some(dir) = golden_dir() else { return };
     let mut failures = Vec::new();
     let scenarios = rows(&dir, "scenarios.jsonl");
     for scenario in &scenarios {
-        let engine = scenario_engine(&dir, scenario, Mode::Daemon);
-        let found = daemon_differences(&engine, scenario);
-        if let Some(found) = found {
-            failures.push(format!("{}: {found}", scenario["name"]));
+        // Loading is what takes long: one engine serves both.
+        let engine = scenario_engine(&dir, scenario).with_mode(Mode::Tool);
+        failures.extend(tool_differences(&engine, scenario));
+        let engine = engine.with_mode(Mode::Daemon);
+        if let Some(found) = daemon_differences(&engine, scenario) {
+            failures.push(format!("{} in the daemon: {found}", scenario["name"]));
         }
     }
-    println!("scenarios, daemon: {} of {} pass", scenarios.len() - failures.len(), scenarios.len());
-    assert!(failures.is_empty(), "{} scenarios fail:\n{}", failures.len(), failures.join("\n"));
+    println!("scenarios: {} differences in {}", failures.len(), scenarios.len());
+    assert!(failures.is_empty(), "{} differences:\n{}", failures.len(), failures.join("\n"));
+}
+
+/// Where the tool's answers differ from ours.
+fn tool_differences(engine: &Engine, scenario: &Value) -> Vec<String> {
+    let mut failures = Vec::new();
+    let mut state = State::new(engine);
+    let mut world = MemoryWorld::default();
+    let inputs = scenario["events"].as_array().unwrap().iter();
+    for (n, (input, wanted)) in inputs.zip(scenario["logtest"].as_array().unwrap()).enumerate() {
+        let line = input["line"].as_str().unwrap().as_bytes();
+        let mut event = engine.decode(&raw(line, input["time"].as_i64().unwrap()));
+        let judgement = engine.judge(&mut state, &mut event, &mut world);
+        let said = said(engine, &event, &judgement);
+        let found = differences(wanted, &said, &["rule", "level", "alert", "decoder", "fields"]);
+        if !found.is_empty() {
+            failures.push(format!("{} event {n}: {}", scenario["name"], found.join("; ")));
+        }
+    }
+    failures
 }
 
 /// The first difference between the alerts of a scenario and ours.
@@ -363,7 +355,7 @@ fn daemon_differences(engine: &Engine, scenario: &Value) -> Option<String> {
     }
 }
 
-fn scenario_engine(dir: &Path, scenario: &Value, mode: Mode) -> Engine {
+fn scenario_engine(dir: &Path, scenario: &Value) -> Engine {
     let (mut decoders, mut rules) = stock(dir);
     for (key, files) in [("local_decoders", &mut decoders), ("local_rules", &mut rules)] {
         if let Some(text) = scenario[key].as_str() {
@@ -376,7 +368,7 @@ fn scenario_engine(dir: &Path, scenario: &Value, mode: Mode) -> Engine {
         let text = scenario["files"][&name].as_str().unwrap().as_bytes().to_vec();
         (name, text)
     });
-    engine(&decoders, &rules, &lists.collect(), mode)
+    engine(&decoders, &rules, &lists.collect(), Mode::Daemon)
 }
 
 #[test]

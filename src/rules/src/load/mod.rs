@@ -2,9 +2,11 @@
 //!
 //! Nothing is half loaded: with one error there is no engine, so that the one that runs can go on.
 
+mod attributes;
 mod decoders;
 mod draft;
 mod patterns;
+mod responses;
 mod rules;
 mod tree;
 
@@ -56,7 +58,8 @@ pub fn load(
     if !notes.errors.is_empty() {
         return Err(notes.errors);
     }
-    let parts = Parts { decoders, names: names.into_texts(), tree: tree.finish(), options };
+    let tree = tree.finish(&options);
+    let parts = Parts { decoders, names: names.into_texts(), tree, options };
     Ok(Loaded { engine: Engine::new(parts), warnings: notes.warnings })
 }
 

@@ -3,8 +3,10 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use super::attributes::{attributes, number};
 use super::draft::{Draft, Slot};
 use super::patterns::Pieces;
+use super::responses::{response_groups, responses};
 use super::tree::TreeBuilder;
 use super::{Names, Notes, Source};
 use crate::address::Entry;
@@ -85,92 +87,10 @@ fn group(
             continue;
         }
         draft.rule.responses = responses(&draft, context.options, bindings);
-        if let Err(text) = tree.add(draft, context.options) {
+        if let Err(text) = tree.add(draft) {
             notes.error(child.line, text);
         }
     }
-}
-
-/// The attributes of `<rule>`.
-fn attributes(
-    element: &xml::Element,
-    group: &[u8],
-    options: &Options,
-    notes: &mut Notes,
-) -> Option<Draft> {
-    let mut draft = Draft::new(Rule {
-        groups: group.to_vec(),
-        timeframe: options.default_timeframe,
-        file: notes.file.clone(),
-        line: element.line,
-        ..Rule::default()
-    });
-    let (mut id, mut level) = (None, None);
-    for attribute in &element.attributes {
-        let name = attribute.name.to_ascii_lowercase();
-        let limit = match name.as_str() {
-            "id" | "ignore" => 6,
-            "timeframe" => 5,
-            "level" | "maxsize" | "frequency" | "accuracy" => 4,
-            "noalert" => {
-                draft.noalert = true;
-                continue;
-            }
-            "overwrite" => {
-                match attribute.value.as_slice() {
-                    b"yes" => draft.overwrite = true,
-                    b"no" => {}
-                    _ => notes.error(element.line, "overwrite is yes or no"),
-                }
-                continue;
-            }
-            _ => {
-                notes.error(
-                    element.line,
-                    format!("unknown attribute {name:?} of a rule; expected id, level, maxsize, timeframe, frequency, accuracy, ignore, noalert or overwrite"),
-                );
-                continue;
-            }
-        };
-        let Some(value) = number(&attribute.value, limit) else {
-            notes.error(
-                element.line,
-                format!("{name} is a number of at most {limit} digits, not {:?}", attribute.text()),
-            );
-            continue;
-        };
-        match name.as_str() {
-            "id" => id = Some(value),
-            "level" => level = Some(value),
-            "ignore" => draft.rule.ignore = value,
-            "timeframe" => draft.rule.timeframe = value,
-            "maxsize" => draft.least_length = value as usize,
-            "frequency" => draft.rule.frequency = value,
-            _ => draft.accurate = value != 0,
-        }
-    }
-    let (Some(id), Some(level)) = (id, level) else {
-        notes.error(element.line, "a rule needs an id and a level");
-        return None;
-    };
-    let Ok(level) = u8::try_from(level) else {
-        notes.error(
-            element.line,
-            format!("rule {id}: level {level} is above 255; levels go from 0 to 15"),
-        );
-        return None;
-    };
-    if level > 15 {
-        notes.warning(
-            element.line,
-            format!("rule {id}: level {level} is above 15, the highest there should be"),
-        );
-    }
-    draft.rule.id = id;
-    draft.rule.level = level;
-    draft.rule.log = level >= options.log_level;
-    draft.rule.mail = level >= options.email_level;
-    Some(draft)
 }
 
 struct RuleReader<'a> {
@@ -501,40 +421,4 @@ fn mask(element: &xml::Element, notes: &mut Notes) -> FtsMask {
         );
     }
     FtsMask(mask)
-}
-
-/// The `rules_group` patterns of the configured responses.
-fn response_groups(options: &Options, notes: &mut Notes) -> Vec<Option<Text>> {
-    notes.enter("active-response");
-    let patterns = options.responses.iter().map(|binding| {
-        let pattern = binding.rules_group.as_ref()?;
-        match Text::new(Language::Regex, pattern) {
-            Ok(text) => Some(text),
-            Err(error) => {
-                notes.error(0, format!("rules_group is no pattern: {error}"));
-                None
-            }
-        }
-    });
-    patterns.collect()
-}
-
-/// The responses that a rule starts.
-fn responses(draft: &Draft, options: &Options, groups: &[Option<Text>]) -> Vec<usize> {
-    let rule = &draft.rule;
-    if rule.level == 0 || !draft.accurate || draft.no_response {
-        return Vec::new();
-    }
-    let bound = options.responses.iter().zip(groups).enumerate().filter(|(_, (binding, group))| {
-        binding.level.is_some_and(|level| rule.level >= level)
-            || group.as_ref().is_some_and(|group| group.is_match(&rule.groups))
-            || binding.rules_id.contains(&rule.id)
-    });
-    bound.map(|(position, _)| position).collect()
-}
-
-/// A number of at most `limit` digits.
-fn number(text: &[u8], limit: usize) -> Option<u32> {
-    let fits = !text.is_empty() && text.len() <= limit && text.iter().all(u8::is_ascii_digit);
-    fits.then(|| std::str::from_utf8(text).ok()?.parse().ok()).flatten()
 }

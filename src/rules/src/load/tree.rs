@@ -4,10 +4,12 @@
 //! weight, in the order of the files where that is equal.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use super::draft::{Draft, Wiring};
 use crate::correlate::{Correlation, Source};
 use crate::engine::{Compiled, Node, Stateful, Tree};
+use crate::memory::ListPlan;
 use crate::options::Options;
 use crate::rule::Rule;
 use crate::text::{Language, Text};
@@ -43,7 +45,7 @@ struct Branch {
 
 impl TreeBuilder {
     /// Adds the next rule of the files.
-    pub(super) fn add(&mut self, mut draft: Draft, options: &Options) -> Result<(), String> {
+    pub(super) fn add(&mut self, mut draft: Draft) -> Result<(), String> {
         let id = draft.rule.id;
         let known = self.by_id.get(&id).copied();
         if id >= FIRST_ORDINARY {
@@ -83,7 +85,7 @@ impl TreeBuilder {
                 }
             }
         }
-        self.wire(rule, options)
+        self.wire(rule)
     }
 
     /// The nodes below which a rule belongs; `None` for the top.
@@ -194,7 +196,7 @@ impl TreeBuilder {
     }
 
     /// Gives a correlated rule its list, and the rules that feed it theirs.
-    fn wire(&mut self, rule: usize, _options: &Options) -> Result<(), String> {
+    fn wire(&mut self, rule: usize) -> Result<(), String> {
         let Some(draft) = self.drafts.get(rule) else { return Ok(()) };
         let wiring = if let Some(sid) = draft.matched_sid {
             let Some(&tracked) = self.by_id.get(&sid) else {
@@ -232,7 +234,7 @@ impl TreeBuilder {
     }
 
     /// The finished tree; siblings become neighbours.
-    pub(super) fn finish(self) -> Tree {
+    pub(super) fn finish(self, options: &Options) -> Tree {
         let mut order: Vec<usize> = self.roots.clone();
         let mut nodes = Vec::with_capacity(self.nodes.len());
         let mut next = 0;
@@ -246,30 +248,56 @@ impl TreeBuilder {
             });
             next += 1;
         }
+        let tracked = self.sid_lists.len();
         let mut feeds = self.feeds;
-        let compiled = self.drafts.iter().enumerate().map(|(rule, draft)| {
-            compile(
-                draft,
-                self.sid_lists.get(&rule).copied(),
-                feeds.remove(&rule).unwrap_or_default(),
-            )
-        });
+        let compiled: Vec<Compiled> = self
+            .drafts
+            .iter()
+            .enumerate()
+            .map(|(rule, draft)| {
+                let groups = feeds.remove(&rule).unwrap_or_default();
+                // A rule that a list of its own tracks is invisible to groups.
+                let lists = match self.sid_lists.get(&rule) {
+                    Some(&list) => [list].into(),
+                    None => groups.into_iter().map(|list| tracked + list).collect(),
+                };
+                compile(draft, tracked, lists)
+            })
+            .collect();
         Tree {
-            compiled: compiled.collect(),
+            lists: plan(&compiled, tracked, self.group_lists, options.sid_prev_matched_max),
+            compiled,
             roots: self.roots.len(),
             nodes,
             by_id: self.by_id,
-            sid_lists: self.sid_lists.len(),
-            group_lists: self.group_lists,
             rules: self.drafts.into_iter().map(|draft| draft.rule).collect::<Vec<Rule>>(),
         }
     }
 }
 
-fn compile(draft: &Draft, sid_list: Option<usize>, feeds: Vec<usize>) -> Compiled {
+/// How each list is kept: those of single rules first, then those of groups.
+fn plan(compiled: &[Compiled], tracked: usize, groups: usize, limit: usize) -> Vec<ListPlan> {
+    let mut plans = vec![ListPlan { limit: Some(limit), keys: Vec::new() }; tracked];
+    plans.resize(tracked + groups, ListPlan::default());
+    for rule in compiled {
+        let correlation = rule.stateful.as_ref().and_then(|stateful| stateful.correlation.as_ref());
+        let Some(correlation) = correlation else { continue };
+        let Source::List { list, .. } = correlation.source else { continue };
+        let key = correlation.relations.key();
+        if let Some(plan) = plans.get_mut(list)
+            && !key.is_empty()
+            && !plan.keys.contains(&key)
+        {
+            plan.keys.push(key);
+        }
+    }
+    plans
+}
+
+fn compile(draft: &Draft, tracked: usize, lists: Arc<[usize]>) -> Compiled {
     let source = match draft.wiring {
-        Some(Wiring::Sid(list)) => Some(Source::Sid(list)),
-        Some(Wiring::Group(list)) => Some(Source::Group(list)),
+        Some(Wiring::Sid(list)) => Some(Source::List { list, shows_last: true }),
+        Some(Wiring::Group(list)) => Some(Source::List { list: tracked + list, shows_last: false }),
         Some(Wiring::Pattern) => draft.matched_regex.clone().map(Source::Pattern),
         None => None,
     };
@@ -301,7 +329,6 @@ fn compile(draft: &Draft, sid_list: Option<usize>, feeds: Vec<usize>) -> Compile
         noalert: draft.noalert,
         ignore_mask: draft.ignore_mask,
         check_ignored_mask: draft.check_ignored_mask,
-        sid_list,
-        group_feeds: feeds,
+        lists,
     }
 }
