@@ -4,8 +4,10 @@
 //! it used are marked with its level, and counting begins anew: a mark of its own level or higher ends a search.
 //! The events themselves lie in [`Memory`].
 
+use std::collections::VecDeque;
+
 use crate::event::{Decoded, Field};
-use crate::memory::{Memory, Remembered};
+use crate::memory::{Counted, Memory, Remembered};
 use crate::text::Text;
 
 /// Most earlier lines that an alert shows.
@@ -97,6 +99,13 @@ impl Key {
     }
 }
 
+impl Counted {
+    /// Whether a search of this list, by this key, for that many events must fail.
+    fn rules_out(&self, list: usize, key: Key, needed: u64) -> bool {
+        self.list == list && self.key == key && (self.events as u64) < needed
+    }
+}
+
 /// The length in front keeps `ab`, `c` apart from `a`, `bc`.
 fn push_value(value: &[u8], out: &mut Vec<u8>) {
     out.extend_from_slice(&(value.len() as u64).to_le_bytes());
@@ -114,17 +123,24 @@ pub(crate) fn search(
         Source::List { list, .. } => {
             let newest = memory.newest_of(*list)?;
             let key = rule.relations.key();
+            let needed = u64::from(rule.frequency) + 1;
+            if memory.counted.is_some_and(|known| known.rules_out(*list, key, needed)) {
+                return None;
+            }
             let mut values = std::mem::take(&mut memory.scratch);
             let complete = key.write(|field| event.field(field), event.hostname(), &mut values);
             let candidates = complete.and_then(|()| memory.candidates(*list, key, &values));
+            let counted = Counted { list: *list, key, events: candidates.map_or(0, VecDeque::len) };
             // One mark anywhere in the list ends the search there, also on an event that is not related.
             let used_up = memory.used_up(*list, rule.level);
-            let outcome = candidates.and_then(|numbers| {
+            let enough = candidates.filter(|_| counted.events as u64 >= needed);
+            let outcome = enough.and_then(|numbers| {
                 let numbers = numbers.iter().rev().copied();
                 let mut fresh = numbers.take_while(|&at| used_up.is_none_or(|used| at > used));
                 fresh.find_map(|number| search.look(number, memory.get(number)?))
             });
             memory.scratch = values;
+            memory.counted = Some(counted);
             (newest, outcome)
         }
         Source::Pattern(text) => {
@@ -278,6 +294,7 @@ mod tests {
             let values = [(seed >> 12 & 3) as u8, (seed >> 16 & 7) as u8];
             let event = event(now, values);
             let mut matched = 0;
+            memory.begin_event();
             for (rule, field) in rules.iter().zip([0, 1, 0]) {
                 let found = search(&mut memory, &event, rule).is_some();
                 assert_eq!(found, plain.search(now, values, rule, field));

@@ -63,6 +63,7 @@ impl Engine {
 
     /// What keeps an event from the rules; completes it by the accumulator otherwise.
     fn turn_away(&self, state: &mut State, event: &mut Decoded) -> Option<Fate> {
+        state.memory.begin_event();
         let daemon = self.options.mode == Mode::Daemon;
         if event.is_incomplete_firewall && self.options.drop_incomplete_firewall {
             return Some(Fate::IncompleteFirewall);

@@ -76,6 +76,16 @@ pub(crate) struct Memory {
     lists: Vec<List>,
     /// Values under construction, here so that their memory is used again.
     pub(crate) scratch: Vec<u8>,
+    /// How many events the last search of the current event could count: rules that need more need not look.
+    pub(crate) counted: Option<Counted>,
+}
+
+/// The number of events that a list has for a key's values of the current event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Counted {
+    pub(crate) list: usize,
+    pub(crate) key: Key,
+    pub(crate) events: usize,
 }
 
 #[derive(Debug)]
@@ -109,11 +119,18 @@ impl Memory {
             longest_timeframe,
             lists: lists.collect(),
             scratch: Vec::new(),
+            counted: None,
         }
+    }
+
+    /// To be called when another event comes: what was counted for the last one does not hold for it.
+    pub(crate) fn begin_event(&mut self) {
+        self.counted = None;
     }
 
     /// Remembers an event and enters it into lists.
     pub(crate) fn store(&mut self, event: &Decoded, matched: u8, lists: &Arc<[usize]>) {
+        self.counted = None;
         let number = self.first + self.events.len() as u64;
         self.events.push_back(Remembered {
             epoch: event.moment.epoch,
