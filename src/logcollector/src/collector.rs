@@ -92,11 +92,8 @@ impl Collector {
         let mut fds = vec![PollFd::new(&signals, PollFlags::IN)];
         let notices = self.notices.as_fd();
         fds.push(PollFd::new(&notices, PollFlags::IN));
-        let sender = self.outbox.sender();
-        let queue = sender.fd();
-        let queue_flags =
-            if sender.wants_write() { PollFlags::IN | PollFlags::OUT } else { PollFlags::IN };
-        fds.extend(queue.as_ref().map(|fd| PollFd::new(fd, queue_flags)));
+        let queue = self.outbox.sender().fd();
+        fds.extend(queue.as_ref().map(|fd| PollFd::new(fd, self.queue_flags())));
         let outputs = if self.is_full() { Vec::new() } else { self.outputs() };
         fds.extend(outputs.iter().map(|fd| PollFd::new(fd, PollFlags::IN)));
         // An interruption is a signal, which its descriptor tells.
@@ -110,10 +107,11 @@ impl Collector {
     }
 
     fn deadline(&self) -> Option<Instant> {
-        let mut at: Vec<Instant> = vec![self.rescan_at, self.keep_alive_at];
+        let mut at: Vec<Instant> = vec![self.rescan_at];
         at.extend(self.date_at);
         at.extend(self.outbox.deadline());
         if !self.is_full() {
+            at.push(self.keep_alive_at);
             if !self.ready.is_empty() || !self.to_check.is_empty() {
                 at.push(Instant::now());
             }
@@ -138,9 +136,14 @@ impl Collector {
             self.full_at = None;
         }
         if !self.is_full() && self.read(now) == Err(Full) {
-            self.full_at = Some(self.outbox.pending());
+            self.note_full();
         }
         self.outbox.drive(now);
+    }
+
+    fn note_full(&mut self) {
+        // A journal that cannot be written is tried again with the next turn, whatever was acknowledged.
+        self.full_at = Some(if self.outbox.is_stuck() { u64::MAX } else { self.outbox.pending() });
     }
 
     /// Takes what inotify says.
@@ -188,8 +191,11 @@ impl Collector {
             self.to_check.extend(&all);
             all.into_iter().for_each(|id| self.mark_ready(id));
         }
-        if now >= self.keep_alive_at && self.keep_alive().is_ok() {
-            self.keep_alive_at = now + KEEP_ALIVE_EVERY;
+        if now >= self.keep_alive_at && !self.is_full() {
+            match self.keep_alive() {
+                Ok(()) => self.keep_alive_at = now + KEEP_ALIVE_EVERY,
+                Err(Full) => self.note_full(),
+            }
         }
         self.follow_dates(now);
         let due: Vec<WatchId> = self
@@ -310,11 +316,10 @@ impl Collector {
 
     /// Hands nothing more over, and waits, at most until `until`, for what was sent to be acknowledged. Then puts the
     /// positions on disk.
-    pub(crate) fn stop(&mut self, signals: BorrowedFd<'_>, until: Instant) {
+    pub(crate) fn stop(&mut self, until: Instant) {
         self.outbox.drive(Instant::now());
-        self.full_at = Some(0);
         while self.outbox.pending() > 0 && Instant::now() < until {
-            self.wait_for_queue(signals, until);
+            self.wait_for_queue(until);
             self.outbox.drive(Instant::now());
         }
         if self.outbox.pending() > 0 {
@@ -325,21 +330,26 @@ impl Collector {
         }
         if let Err(error) = self.outbox.ledger.compact() {
             log::error!(
-                "the positions in queue/logcollector could not be rewritten ({error}); the journal beside them counts"
+                "the positions in queue/logcollector could not be rewritten ({error}); the journal as it is counts"
             );
         }
     }
 
-    fn wait_for_queue(&self, _signals: BorrowedFd<'_>, until: Instant) {
-        let sender = self.outbox.sender();
-        let wake_at = sender.deadline().map_or(until, |at| at.min(until));
+    fn wait_for_queue(&self, until: Instant) {
+        let wake_at = self.outbox.deadline().map_or(until, |at| at.min(until));
         let timeout = wake_at.saturating_duration_since(Instant::now());
-        let queue = sender.fd();
-        let flags =
-            if sender.wants_write() { PollFlags::IN | PollFlags::OUT } else { PollFlags::IN };
+        let queue = self.outbox.sender().fd();
         let mut fds: Vec<PollFd<'_>> =
-            queue.as_ref().map(|fd| PollFd::new(fd, flags)).into_iter().collect();
+            queue.as_ref().map(|fd| PollFd::new(fd, self.queue_flags())).into_iter().collect();
         let _ = poll(&mut fds, Timespec::try_from(timeout).ok().as_ref());
+    }
+
+    fn queue_flags(&self) -> PollFlags {
+        if self.outbox.sender().wants_write() {
+            PollFlags::IN | PollFlags::OUT
+        } else {
+            PollFlags::IN
+        }
     }
 
     /// The accounts, for the state file.

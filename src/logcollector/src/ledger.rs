@@ -470,6 +470,21 @@ mod tests {
     }
 
     #[test]
+    fn what_could_not_be_written_is_written_later() {
+        let (_dir, path, mut ledger) = fresh();
+        let key = ledger.add(Subject::File(fact()), Place::Offset(0));
+        ledger.file = OpenOptions::new().append(true).open("/dev/full").unwrap();
+        ledger.note(1, key, Place::Offset(10));
+        assert!(ledger.flush().is_err());
+        ledger.note(2, key, Place::Offset(20));
+        ledger.flush().unwrap();
+        drop(ledger);
+        let mut ledger = Ledger::open(&path, 7).unwrap();
+        ledger.resume_after(2);
+        assert_eq!(offset(&ledger, key), Some(20));
+    }
+
+    #[test]
     fn a_rewrite_keeps_everything() {
         let (_dir, path, mut ledger) = fresh();
         ledger.set_locations(vec!["/var/log/*.log".to_owned()]).unwrap();

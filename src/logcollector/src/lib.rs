@@ -38,6 +38,7 @@ use std::time::{Duration, Instant};
 
 use ipc::Sender;
 use runtime::{Capability, Daemon, Failure, Privilege, Program, Sandbox, Signal, Start};
+use rustix::process::{Resource, getrlimit, setrlimit};
 use settings::{LogFormat, Settings};
 
 use crate::collector::Collector;
@@ -74,14 +75,16 @@ fn run(start: Start) -> Result<(), Failure> {
     }
     let mut daemon = start.enter()?;
     daemon.require_writable(&["queue/logcollector"])?;
-    daemon.confine(&sandbox(&settings))?;
+    raise_file_limit();
+    let needs = Needs::of(&settings);
+    daemon.confine(&needs.sandbox())?;
     let ledger = open_ledger(&daemon)?;
     let Some(outbox) = connect(&mut daemon, ledger) else { return Ok(()) };
     let mut collector = Collector::new(outbox, notices()?, host_name(), Instant::now());
     collector.configure(&settings.localfiles, Instant::now());
     daemon.ready();
-    collect(&mut daemon, &mut collector);
-    collector.stop(daemon.signals().as_fd(), Instant::now() + STOP_TIME);
+    collect(&mut daemon, &mut collector, needs);
+    collector.stop(Instant::now() + STOP_TIME);
     write_state(&daemon, &collector);
     Ok(())
 }
@@ -92,14 +95,54 @@ fn load(start: &Start) -> Result<Settings, Failure> {
     Ok(settings)
 }
 
-/// Reads everything. Writes its positions only, unless it runs commands: these may write where they like.
-fn sandbox(settings: &Settings) -> Sandbox<'static> {
-    let is_command =
-        |format: LogFormat| matches!(format, LogFormat::Command | LogFormat::FullCommand);
-    let has_commands = settings.localfiles.iter().any(|entry| is_command(entry.format));
-    let has_pipes = settings.localfiles.iter().any(|entry| entry.format == LogFormat::SyslogPipe);
-    let write: &[&str] = if has_commands || has_pipes { &["/"] } else { &["queue/logcollector"] };
-    Sandbox { read: &["/"], write, network: has_commands, exec: true }
+/// What the sources need besides reading files.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Needs {
+    commands: bool,
+    journals: bool,
+    pipes: bool,
+}
+
+impl Needs {
+    fn of(settings: &Settings) -> Self {
+        let any = |wanted: &[LogFormat]| {
+            settings.localfiles.iter().any(|entry| wanted.contains(&entry.format))
+        };
+        Self {
+            commands: any(&[LogFormat::Command, LogFormat::FullCommand]),
+            journals: any(&[LogFormat::Journald]),
+            pipes: any(&[LogFormat::SyslogPipe]),
+        }
+    }
+
+    /// Reads everything. Writes its positions only, unless it runs commands: those are the operator's, and may write and
+    /// talk to whom they like. (A pipe is opened for writing, too, so that it never ends.)
+    fn sandbox(self) -> Sandbox<'static> {
+        let write: &[&str] =
+            if self.commands || self.pipes { &["/"] } else { &["queue/logcollector"] };
+        Sandbox {
+            read: &["/"],
+            write,
+            network: self.commands,
+            exec: self.commands || self.journals,
+        }
+    }
+
+    /// Whether something is needed that the sandbox taken on at start does not allow.
+    fn exceeds(self, granted: Self) -> bool {
+        let exec = self.sandbox().exec && !granted.sandbox().exec;
+        exec || (self.commands && !granted.commands)
+            || (self.pipes && granted.sandbox().write != ["/"])
+    }
+}
+
+/// Each watched file is an open one: as many as the system lets us have.
+fn raise_file_limit() {
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    if let Err(error) = setrlimit(Resource::Nofile, limit) {
+        log::debug!("the limit of open files stays as it is: {error}");
+    }
 }
 
 fn open_ledger(daemon: &Daemon) -> Result<Ledger, Failure> {
@@ -164,7 +207,7 @@ fn host_name() -> Vec<u8> {
 }
 
 /// Collects until it is told to stop.
-fn collect(daemon: &mut Daemon, collector: &mut Collector) {
+fn collect(daemon: &mut Daemon, collector: &mut Collector, needs: Needs) {
     let mut state_at = Instant::now();
     loop {
         let now = Instant::now();
@@ -177,7 +220,7 @@ fn collect(daemon: &mut Daemon, collector: &mut Collector) {
         for signal in daemon.signals().take() {
             match signal {
                 Signal::Stop(_) => return,
-                Signal::Reload => reload(daemon, collector),
+                Signal::Reload => reload(daemon, collector, needs),
                 Signal::Child => {}
             }
         }
@@ -185,13 +228,18 @@ fn collect(daemon: &mut Daemon, collector: &mut Collector) {
 }
 
 /// Takes on the changed configuration; a bad one changes nothing.
-fn reload(daemon: &mut Daemon, collector: &mut Collector) {
+fn reload(daemon: &mut Daemon, collector: &mut Collector, granted: Needs) {
     if let Err(failure) = daemon.reload_options() {
         log::error!("{failure}");
     }
     match settings::load(daemon.config()) {
         Ok(settings) => {
             collector.configure(&settings.localfiles, Instant::now());
+            if Needs::of(&settings).exceeds(granted) {
+                log::warn!(
+                    "the first command, journal or pipe of a configuration needs a restart: the sandbox does not widen"
+                );
+            }
             log::info!("Configuration read again.");
         }
         Err(errors) => {

@@ -119,6 +119,11 @@ impl Outbox {
         self.retry_at = Some(now + JOURNAL_RETRY);
     }
 
+    /// Whether the journal cannot be written: nothing is taken until it can.
+    pub(crate) fn is_stuck(&self) -> bool {
+        self.retry_at.is_some()
+    }
+
     /// When [`drive`](Self::drive) wants to be called at the latest.
     pub(crate) fn deadline(&self) -> Option<Instant> {
         self.retry_at.or_else(|| self.sender.deadline())

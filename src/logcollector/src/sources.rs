@@ -46,6 +46,7 @@ impl Collector {
     pub(crate) fn configure(&mut self, entries: &[LocalFile], now: Instant) {
         self.commands.clear();
         self.pipes.clear();
+        self.refused.clear();
         let mut journals = std::mem::take(&mut self.journals);
         let old_locations: HashSet<String> =
             self.files.drain(..).map(|file| file.location.0).collect();
@@ -218,7 +219,10 @@ impl Collector {
     fn adopt(&mut self, source: &FileSource, meaning: &Meaning) {
         for path in &meaning.paths {
             if let Some(&id) = self.by_path.get(path) {
-                self.with(id, |watch, _| watch.is_former = false);
+                self.with(id, |watch, desk| {
+                    watch.is_former = false;
+                    watch.change_format(source.format, desk);
+                });
                 continue;
             }
             if self.is_generation_of_another(path) || !self.is_worth_a_watch(path, source) {

@@ -255,6 +255,13 @@ impl Tail {
         }
     }
 
+    /// Reads on in another format; what the old one held back comes out first.
+    pub(crate) fn change_format(&mut self, format: Box<dyn Format>, out: &mut Records) {
+        self.format.rest(out);
+        self.take_more(out);
+        self.format = format;
+    }
+
     /// Whether [`finish`](Self::finish) was called and everything is handed over.
     pub(crate) fn is_spent(&self) -> bool {
         self.finished && self.ready.is_empty() && self.resume.is_none()

@@ -67,11 +67,15 @@ impl Former {
         self.0.push_back((identity, fingerprint));
     }
 
-    /// Whether it is one of these files, or a copy of one.
+    /// Whether it is one of these files.
     pub(crate) fn knows(&self, identity: Identity, head: &[u8]) -> bool {
-        self.0
-            .iter()
-            .any(|(i, f)| f.len > 0 && (*i == identity || f.len >= Self::MIN_HEAD) && f.fits(head))
+        self.0.iter().any(|(known, f)| *known == identity && f.len > 0 && f.fits(head))
+    }
+
+    /// Whether it is one of these files, or a copy of one.
+    fn knows_content(&self, identity: Identity, head: &[u8]) -> bool {
+        self.knows(identity, head)
+            || self.0.iter().any(|(_, f)| f.len >= Self::MIN_HEAD && f.fits(head))
     }
 }
 
@@ -279,7 +283,7 @@ impl Watch {
             let seen = |id: Identity, head: &[u8]| {
                 id == present.identity
                     || lineage::is_same_head(&present.head, head)
-                    || former.knows(id, head)
+                    || former.knows_content(id, head)
                     || mine.iter().any(|t| t.identity == id || lineage::is_same_head(&t.head, head))
             };
             lineage::between(last, &siblings, &present_head, seen)
@@ -382,8 +386,8 @@ impl Watch {
     pub(crate) fn deadline(&self) -> Option<Instant> {
         let rests = self.generations.iter().filter_map(Tail::rest_due);
         let missing = match self.missing {
-            Missing::Since(since) => Some(since + PATIENCE),
-            Missing::No | Missing::Said => None,
+            Missing::Since(since) if !self.is_former => Some(since + PATIENCE),
+            _ => None,
         };
         rests.chain(missing).min()
     }
@@ -402,6 +406,23 @@ impl Watch {
             let same_inode = tail.identity == identity && head.starts_with(&tail.head);
             same_inode || (is_rotation && lineage::is_same_head(&tail.head, head))
         })
+    }
+
+    /// Reads on in another format; what the old one held back comes out first.
+    pub(crate) fn change_format(&mut self, format: LogFormat, desk: &mut Desk<'_>) {
+        if self.format == format {
+            return;
+        }
+        self.format = format;
+        for at in 0..self.generations.len() {
+            let Some(format) = self.fresh_format(desk.host) else { return };
+            let mut out = records(desk);
+            if let Some(tail) = self.generations.get_mut(at) {
+                let before = tail.ready.len();
+                tail.change_format(format, &mut out);
+                count(tail.ready.len() - before, &out, desk);
+            }
+        }
     }
 
     /// Whether nothing is left of it.
@@ -438,16 +459,16 @@ impl Watch {
         if tail.is_finished() {
             return Ok(Step::AtEnd);
         }
-        let mut out = Records { stamp: desk.stamp.to_owned(), ..Records::default() };
+        let mut out = records(desk);
         let was_empty = tail.head.is_empty();
         let (step, head_grew) = tail.step(desk.buffer, desk.now, &mut out);
-        if matches!(step, Step::AtEnd) {
+        if !matches!(step, Step::More) {
             tail.rest(desk.now, &mut out);
         }
         if matches!(step, Step::More) {
             self.unreadable = false;
         }
-        self.count(at, &out, desk);
+        self.count_at(at, &out, desk);
         if head_grew {
             self.describe(at, desk);
         }
@@ -476,12 +497,8 @@ impl Watch {
         self.insert_between(at, since, &present, desk) > 0
     }
 
-    fn count(&mut self, at: usize, out: &Records, desk: &mut Desk<'_>) {
-        let records = self.generations.get(at).map_or(0, |tail| tail.ready.len() as u64);
-        let counts = &mut desk.outbox.counts;
-        counts.received += records + out.filtered + out.malformed;
-        counts.filtered += out.filtered;
-        counts.malformed += out.malformed;
+    fn count_at(&mut self, at: usize, out: &Records, desk: &mut Desk<'_>) {
+        count(self.generations.get(at).map_or(0, |tail| tail.ready.len()), out, desk);
         let Some(complaint) = out.complaint else { return };
         if self.next_complaint.is_none_or(|at| at <= desk.now) {
             self.next_complaint = Some(desk.now + COMPLAINT_EVERY);
@@ -584,11 +601,20 @@ fn time(nanoseconds: u64) -> SystemTime {
 }
 
 fn finish(tail: &mut Tail, desk: &mut Desk<'_>) {
-    let mut out = Records { stamp: desk.stamp.to_owned(), ..Records::default() };
+    let mut out = records(desk);
     let before = tail.ready.len();
     tail.finish(&mut out);
-    let records = (tail.ready.len() - before) as u64;
-    desk.outbox.counts.received += records + out.filtered + out.malformed;
-    desk.outbox.counts.filtered += out.filtered;
-    desk.outbox.counts.malformed += out.malformed;
+    count(tail.ready.len() - before, &out, desk);
+}
+
+fn records(desk: &Desk<'_>) -> Records {
+    Records { stamp: desk.stamp.to_owned(), ..Records::default() }
+}
+
+/// Puts into the accounts what a format gave out.
+fn count(events: usize, out: &Records, desk: &mut Desk<'_>) {
+    let counts = &mut desk.outbox.counts;
+    counts.received += events as u64 + out.filtered + out.malformed;
+    counts.filtered += out.filtered;
+    counts.malformed += out.malformed;
 }

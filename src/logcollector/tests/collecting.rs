@@ -275,11 +275,17 @@ fn a_reload_takes_files_on_and_off_and_keeps_positions() {
     assert_eq!(host.wait_for_lines("log", 3), ["one", "two", "three"]);
     assert_eq!(host.wait_for_lines("other", 1), ["new"]);
 
+    host.configure(&(localfile("multi-line:2", "{logs}/log") + &syslog("{logs}/other")));
+    host.signal("-HUP");
+    wait_for("the second reload", || host.said().matches("Configuration read again.").count() == 2);
+    host.append("log", "a\nb\n");
+    assert_eq!(host.wait_for_lines("log", 4)[3], "a b");
+
     host.configure("<localfile><nonsense/></localfile>");
     host.signal("-HUP");
     wait_for("the refusal", || host.said().contains("was not taken on"));
-    host.append("log", "four\n");
-    host.wait_for_lines("log", 4);
+    host.append("log", "four\nfive\n");
+    host.wait_for_lines("log", 5);
     assert_eq!(host.stop(), 0);
 }
 
@@ -332,6 +338,22 @@ fn a_damaged_journal_is_recovered_with_a_warning() {
     host.start();
     assert_eq!(host.wait_for_lines("log", 2), ["one", "two"]);
     assert!(host.said().contains("bytes are damaged"), "{}", host.said());
+}
+
+#[test]
+fn an_idle_collector_uses_no_time() {
+    let host = watching();
+    host.append("log", "one\n");
+    host.wait_for_lines("log", 1);
+    let switches = || {
+        let status = fs::read_to_string(format!("/proc/{}/status", host.pid())).unwrap();
+        let line =
+            status.lines().find(|line| line.starts_with("voluntary_ctxt_switches:")).unwrap();
+        line.split_ascii_whitespace().nth(1).unwrap().parse::<u64>().unwrap()
+    };
+    let before = switches();
+    std::thread::sleep(Duration::from_secs(2));
+    assert!(switches() - before < 20, "it wakes up without a reason");
 }
 
 #[test]
