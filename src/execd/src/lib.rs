@@ -148,10 +148,15 @@ fn is_disabled_now(daemon: &Daemon, responder: &mut Responder) -> bool {
 }
 
 /// Undoes all that is in force, for a bounded time; what is left then stays in the journal for the next start.
+/// Scripts that still run with `add` are not waited for: one of them may be what stops us.
 fn take_all_back(daemon: &mut Daemon, responder: &mut Responder) {
     let deadline = Instant::now() + SHUTDOWN_LIMIT;
-    while responder.take_all_back() {
+    loop {
+        responder.begin_to_take_all_back();
         responder.turn();
+        if !responder.takes_back() {
+            return;
+        }
         let left = deadline.saturating_duration_since(Instant::now());
         if left.is_zero() {
             log::error!(

@@ -242,12 +242,17 @@ impl Responder {
         [due, kill, self.complaints.due(self.now())].into_iter().flatten().min()
     }
 
-    /// Begins to take back everything, due or not. To be repeated, with [`Responder::turn`], until it gives false.
-    pub fn take_all_back(&mut self) -> bool {
+    /// Begins to take back everything, due or not, as far as there is room; to be repeated after each
+    /// [`Responder::turn`].
+    pub fn begin_to_take_all_back(&mut self) {
         while self.runner.has_room() {
             let Some(held) = self.ledger.take_oldest() else { break };
             self.take_back(held);
         }
+    }
+
+    /// Whether something is still in force, or a script that takes it back has not ended yet.
+    pub fn takes_back(&self) -> bool {
         !self.ledger.in_force().is_empty() || self.runner.takes_back()
     }
 

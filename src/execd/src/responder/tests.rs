@@ -49,8 +49,10 @@ fn finish(responder: &mut Responder) {
 }
 
 fn stop(responder: &mut Responder) {
-    while responder.take_all_back() {
+    responder.begin_to_take_all_back();
+    while responder.takes_back() {
         responder.turn();
+        responder.begin_to_take_all_back();
         std::thread::yield_now();
     }
 }
