@@ -5,6 +5,7 @@ use std::sync::OnceLock;
 use regex_automata::Input;
 use regex_automata::meta;
 use regex_automata::util::syntax;
+use regex_syntax::ParserBuilder;
 
 use crate::captures::Captures;
 use crate::error::PatternError;
@@ -12,46 +13,70 @@ use crate::error::PatternError;
 /// Memory that one compiled pattern may take.
 const MAX_PROGRAM_BYTES: usize = 16 << 20;
 
-/// A compiled pattern over bytes; each byte is a character.
+/// A pattern over bytes; each byte is a character. Checked at once, compiled at its first use: most patterns of a rule set
+/// never meet a line that has their literals.
 #[derive(Debug)]
 pub(crate) struct Automaton {
-    regex: meta::Regex,
+    text: Box<str>,
+    characters: Characters,
+    groups: usize,
+    regex: OnceLock<Option<meta::Regex>>,
 }
 
 impl Automaton {
     /// `text` is in the syntax of the `regex` crate; see [`syntax_of`].
     pub(crate) fn new(text: &str, characters: Characters) -> Result<Self, PatternError> {
-        let config = meta::Config::new().utf8_empty(false).nfa_size_limit(Some(MAX_PROGRAM_BYTES));
-        meta::Builder::new()
-            .configure(config)
-            .syntax(syntax_of(characters))
-            .build(text)
-            .map(|regex| Self { regex })
-            .map_err(|err| match err.syntax_error() {
-                Some(syntax) => PatternError::syntax(last_line(&syntax.to_string())),
-                None => PatternError::syntax(err.to_string()),
-            })
+        let hir = ParserBuilder::new()
+            .utf8(false)
+            .unicode(characters == Characters::Unicode)
+            .case_insensitive(characters != Characters::Bytes)
+            .build()
+            .parse(text)
+            .map_err(|error| PatternError::syntax(last_line(&error.to_string())))?;
+        let groups = hir.properties().explicit_captures_len();
+        let automaton = Self { text: text.into(), characters, groups, regex: OnceLock::new() };
+        if text.contains('{') {
+            // Only counted repetitions make a program larger than its text: those are compiled now, to refuse them now.
+            let regex = build(text, characters)?;
+            automaton.regex.get_or_init(|| Some(regex));
+        }
+        Ok(automaton)
     }
 
     pub(crate) fn is_match(&self, text: &[u8]) -> bool {
-        self.regex.is_match(Input::new(text).earliest(true))
+        self.regex().is_some_and(|regex| regex.is_match(Input::new(text).earliest(true)))
     }
 
     pub(crate) fn find_captures(&self, text: &[u8], captures: &mut Captures) -> Option<usize> {
         let input = Input::new(text);
-        if self.regex.captures_len() == 1 {
+        let regex = self.regex()?;
+        if self.groups == 0 {
             captures.clear();
-            return self.regex.search_half(&input).map(|half| half.offset());
+            return regex.search_half(&input).map(|half| half.offset());
         }
-        let slots = captures.slots(self.regex.captures_len() * 2);
-        self.regex.search_slots(&input, slots);
+        let slots = captures.slots((self.groups + 1) * 2);
+        regex.search_slots(&input, slots);
         captures.take_slots()
     }
 
     /// How many groups the pattern has.
     pub(crate) fn groups(&self) -> usize {
-        self.regex.captures_len() - 1
+        self.groups
     }
+
+    fn regex(&self) -> Option<&meta::Regex> {
+        self.regex.get_or_init(|| build(&self.text, self.characters).ok()).as_ref()
+    }
+}
+
+fn build(text: &str, characters: Characters) -> Result<meta::Regex, PatternError> {
+    let config = meta::Config::new().utf8_empty(false).nfa_size_limit(Some(MAX_PROGRAM_BYTES));
+    meta::Builder::new().configure(config).syntax(syntax_of(characters)).build(text).map_err(
+        |err| match err.syntax_error() {
+            Some(syntax) => PatternError::syntax(last_line(&syntax.to_string())),
+            None => PatternError::syntax(err.to_string()),
+        },
+    )
 }
 
 /// What a pattern takes as one character, and what it knows of upper and lower case.

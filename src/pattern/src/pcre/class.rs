@@ -16,7 +16,8 @@ impl ByteSet {
     }
 
     pub(super) fn one(byte: u8) -> Self {
-        Self::of(|other| other == byte)
+        let bit = 1 << (byte % 128);
+        Self(if byte < 128 { [bit, 0] } else { [0, bit] })
     }
 
     /// The class that `\d`, `\W`, `\h` ... stand for; `None` for other letters.
@@ -57,49 +58,62 @@ impl ByteSet {
     }
 
     pub(super) fn add(&mut self, other: Self) {
-        *self = Self::of(|byte| self.has(byte) || other.has(byte));
+        let ([low, high], [other_low, other_high]) = (self.0, other.0);
+        self.0 = [low | other_low, high | other_high];
     }
 
     /// Adds the other case of each letter.
     pub(super) fn fold(&mut self) {
-        *self = Self::of(|byte| {
-            self.has(byte.to_ascii_lowercase()) || self.has(byte.to_ascii_uppercase())
-        });
+        const UPPER: u128 = 0x3FF_FFFF << b'A';
+        const LOWER: u128 = 0x3FF_FFFF << b'a';
+        let [low, _] = &mut self.0;
+        *low |= (*low & UPPER) << 32 | (*low & LOWER) >> 32;
     }
 
     pub(super) fn inverse(self) -> Self {
-        Self::of(|byte| !self.has(byte))
-    }
-
-    fn has(&self, byte: u8) -> bool {
-        let [low, high] = self.0;
-        (if byte < 128 { low } else { high }) >> (byte % 128) & 1 == 1
+        Self(self.0.map(|half| !half))
     }
 
     /// Writes the set in the syntax of the `regex` crate.
     pub(super) fn write(&self, out: &mut String) {
-        let mut members = (0..=u8::MAX).filter(|&byte| self.has(byte));
-        match (members.next(), members.next()) {
-            (Some(only), None) => return push_byte(out, only),
-            (None, _) => return out.push_str(r"[^\x00-\xFF]"),
-            _ => {}
+        let [low, high] = self.0;
+        if low.count_ones() + high.count_ones() == 1 {
+            let only = self.next(0, true);
+            return push_byte(out, u8::try_from(only).unwrap_or(u8::MAX));
+        }
+        let mut first = self.next(0, true);
+        if first > 255 {
+            return out.push_str(r"[^\x00-\xFF]");
         }
         out.push('[');
-        let mut at = 0u16;
-        while at < 256 {
-            let len = (at..256)
-                .take_while(|&byte| u8::try_from(byte).is_ok_and(|byte| self.has(byte)))
-                .count() as u16;
-            if len > 0 {
-                let (first, last) = (at, at + len - 1);
-                out.push_str(&format!("\\x{first:02X}"));
-                if last > first {
-                    out.push_str(&format!("-\\x{last:02X}"));
-                }
+        while first < 256 {
+            let end = self.next(first, false);
+            push_hex(out, first);
+            if end - first > 1 {
+                out.push('-');
+                push_hex(out, end - 1);
             }
-            at += len + 1;
+            first = self.next(end, true);
         }
         out.push(']');
+    }
+
+    /// The first byte from `from` on that is in the set, or is not; 256 if there is none.
+    fn next(&self, from: u32, member: bool) -> u32 {
+        let [low, high] = if member { self.0 } else { self.0.map(|half| !half) };
+        let low = low & u128::MAX.checked_shl(from).unwrap_or(0);
+        if low != 0 {
+            return low.trailing_zeros();
+        }
+        let high = high & u128::MAX.checked_shl(from.saturating_sub(128)).unwrap_or(0);
+        128 + high.trailing_zeros()
+    }
+}
+
+fn push_hex(out: &mut String, byte: u32) {
+    out.push_str("\\x");
+    for nibble in [byte >> 4, byte] {
+        out.push(char::from_digit(nibble & 15, 16).unwrap_or('0').to_ascii_uppercase());
     }
 }
 
