@@ -286,28 +286,30 @@ impl Suite {
         }
         let mut wards: Vec<Ward> =
             daemons::start_order(self.install).iter().map(|line| Ward::new(line.name)).collect();
-        let unwanted = status::not_wanted(&self.root);
-        for ward in &mut wards {
-            if ward.adopt(&self.root) {
-                ward.signal(HANGUP);
-            }
+        let ran: Vec<bool> = wards.iter_mut().map(|ward| ward.adopt(&self.root)).collect();
+        match instance::running(&self.root, supervisor::NAME) {
+            Some(supervisor) => sys::process::kill(supervisor, HANGUP)?,
+            None => wards.iter().for_each(|ward| ward.signal(HANGUP)),
         }
         let deadline = Instant::now() + RELOAD_WATCH;
-        let mut all_well = true;
         for ward in &mut wards {
-            let ran = ward.pid().is_some();
-            let left = deadline.saturating_duration_since(Instant::now());
-            let lives = ran && !ward.ended_within(&self.root, left);
-            match (ran, lives) {
-                (_, true) => say(&format!("Reloaded {}...", ward.name)),
-                (true, false) => say(&format!(
-                    "{} ended at the reload, see {}/logs/ossec.log",
-                    ward.name,
+            ward.ended_within(&self.root, deadline.saturating_duration_since(Instant::now()));
+        }
+        let unwanted = status::not_wanted(&self.root);
+        let mut all_well = true;
+        for (ward, ran) in wards.iter_mut().zip(ran) {
+            let name = ward.name;
+            let lives = ward.pid().is_some() || ward.adopt(&self.root);
+            say(&match (ran, lives) {
+                (true, true) => format!("Reloaded {name}..."),
+                (false, true) => format!("Started {name}..."),
+                (true, false) => format!(
+                    "{name} ended at the reload, see {}/logs/ossec.log",
                     self.root.display()
-                )),
-                (false, _) => say(&format!("{} not running...", ward.name)),
-            }
-            all_well &= lives || unwanted.iter().any(|name| name == ward.name);
+                ),
+                (false, false) => format!("{name} not running..."),
+            });
+            all_well &= lives || unwanted.iter().any(|unwanted| unwanted == name);
         }
         Ok(all_well)
     }

@@ -245,6 +245,18 @@ fn a_daemon_that_is_not_wanted_does_not_count_as_down() {
 }
 
 #[test]
+fn a_reload_asks_again_whom_the_old_configuration_did_not_want() {
+    let install = Install::new();
+    install.behave("ossec-execd", "unwanted");
+    install.start();
+    install.behave("ossec-execd", "");
+    let (lines, good) = install.says(&["reload"]);
+    assert!(good, "{lines:#?}");
+    wait_until("execd runs", || install.pid("ossec-execd").is_some());
+    assert!(install.says(&["status"]).1);
+}
+
+#[test]
 fn daemons_outlive_their_supervisor_and_are_adopted() {
     let install = Install::new();
     install.start();

@@ -230,11 +230,22 @@ impl Supervisor {
         for signal in daemon.signals().take() {
             match signal {
                 Signal::Stop(_) => stop = true,
-                Signal::Reload => self.wards.iter().for_each(|ward| ward.signal(HANGUP)),
+                Signal::Reload => self.reload(),
                 Signal::Child => {}
             }
         }
         stop
+    }
+
+    /// Passes the wish on; whom the old configuration did not want is asked again.
+    fn reload(&mut self) {
+        self.debug = process_list::debug_is_on(&self.root);
+        for ward in &mut self.wards {
+            match ward.phase {
+                Phase::NotWanted => ward.phase = Phase::Waiting(Instant::now()),
+                _ => ward.signal(HANGUP),
+            }
+        }
     }
 
     fn wait(&mut self, daemon: &mut Daemon) -> Result<(), Failure> {
