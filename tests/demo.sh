@@ -50,7 +50,7 @@ mkdir -p "$root/logs/alerts"
 touch "$demo/seen"
 # The alerts file appears with the first alert.
 ( until [ -e "$root/logs/alerts/alerts.log" ]; do sleep 0.05; done
-  exec tail -n +1 -f "$root/logs/alerts/alerts.log" ) | sed 's/^/    /' &
+  exec tail -n +1 -f "$root/logs/alerts/alerts.log" ) | sed -u 's/^/    /' &
 viewer=$!
 
 seen() { grep -q "^Rule: $1 " "$root/logs/alerts/alerts.log" 2>/dev/null; }
@@ -61,6 +61,7 @@ await() {
     [ "$tries" -lt 300 ] || { echo "no alert of rule $1 ($2)"; tail -20 "$root/logs/ossec.log"; exit 1; }
     sleep 0.1
   done
+  sleep 0.7 # for the reader, and for tail to catch up
 }
 
 say "3. Somebody guesses passwords over ssh"
@@ -76,8 +77,8 @@ say "5. A configuration file changes"
 echo 'PermitRootLogin yes' > "$demo/files/sshd_config"
 await 550 "a changed file"
 
-say "6. ossec-control status --json, then stop"
-"$root/bin/ossec-control" status --json
+say "6. ossec-control status, then stop"
+"$root/bin/ossec-control" status
 "$root/bin/ossec-control" stop
 count=$(grep -c '^\*\* Alert' "$root/logs/alerts/alerts.log")
 say "$count alerts; the brute force, the web attack and the changed file were all seen."

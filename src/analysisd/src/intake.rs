@@ -30,7 +30,8 @@ pub(crate) const QUEUE: Token = Token(16);
 
 /// Datagrams read before the other queue's turn.
 const TURN: usize = 256;
-const STATE_INTERVAL: Duration = Duration::from_secs(5);
+/// How soon the state file tells what has changed.
+const STATE_INTERVAL: Duration = Duration::from_secs(1);
 /// How long the intake looks away while the workers are behind; the judge wakes it earlier.
 const BEHIND: Duration = Duration::from_millis(20);
 
@@ -53,6 +54,7 @@ pub(crate) struct Intake {
     feed: Feed,
     received: Received,
     accounts: Arc<Accounts>,
+    told: Vec<(&'static str, u64)>,
     buffer: Vec<u8>,
 }
 
@@ -87,7 +89,15 @@ impl Intake {
         let feed = Feed { workers, setup, open: None, held: VecDeque::new(), next: 0 };
         let received = Received { in_doubt: inlets.in_doubt, ..Received::default() };
         let buffer = vec![0; MAX_EVENT + 1];
-        Ok(Self { inlets, datagrams_ready: true, feed, received, accounts, buffer })
+        Ok(Self {
+            inlets,
+            datagrams_ready: true,
+            feed,
+            received,
+            accounts,
+            told: Vec::new(),
+            buffer,
+        })
     }
 
     /// Serves until a signal wants something.
@@ -96,20 +106,20 @@ impl Intake {
     /// When the event loop itself fails.
     pub(crate) fn run(&mut self, daemon: &mut Daemon) -> io::Result<Wish> {
         let mut events = Events::with_capacity(64);
-        let mut state_due = Instant::now();
+        let mut state_due = Some(Instant::now());
         let mut more = true;
         loop {
             let now = Instant::now();
-            if now >= state_due {
+            if state_due.is_some_and(|due| now >= due) {
                 self.write_state(daemon);
-                state_due = now + STATE_INTERVAL;
+                state_due = None;
             }
             let timeout = match (self.feed.has_room(), more) {
-                (true, true) => Duration::ZERO,
-                (true, false) => state_due - now,
-                (false, _) => BEHIND,
+                (true, true) => Some(Duration::ZERO),
+                (true, false) => state_due.map(|due| due - now),
+                (false, _) => Some(BEHIND),
             };
-            match self.inlets.poll.poll(&mut events, Some(timeout)) {
+            match self.inlets.poll.poll(&mut events, timeout) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 other => other?,
             }
@@ -120,6 +130,8 @@ impl Intake {
                     token => drop(self.inlets.receiver.on_event(token)),
                 }
             }
+            // Whatever woke us may have changed the accounts.
+            state_due.get_or_insert(now + STATE_INTERVAL);
             if let Some(wish) = wish(daemon.signals().take()) {
                 return Ok(wish);
             }
@@ -193,10 +205,14 @@ impl Intake {
         }
     }
 
-    fn write_state(&self, daemon: &Daemon) {
+    fn write_state(&mut self, daemon: &Daemon) {
         let lines = lines(&self.received, &self.accounts.totals(), self.inlets.receiver.counts());
-        if let Err(error) = daemon.write_state(&lines) {
-            log::warn!("the state file could not be written: {error}");
+        if lines == self.told {
+            return;
+        }
+        match daemon.write_state(&lines) {
+            Ok(()) => self.told = lines,
+            Err(error) => log::warn!("the state file could not be written: {error}"),
         }
     }
 }

@@ -7,14 +7,20 @@ mod accounts;
 mod batch;
 mod fim_store;
 mod finding_store;
+#[cfg(test)]
+mod golden;
 mod host_store;
 mod intake;
 mod judge;
 mod numbering;
+#[cfg(test)]
+mod order;
 mod output;
 mod pipeline;
 mod response;
 mod setup;
+#[cfg(test)]
+mod testing;
 mod world;
 
 use std::io;
@@ -202,7 +208,7 @@ impl Parts {
 }
 
 fn load(root: &Path, config: &Path, options: &InternalOptions) -> Result<Setup, Trouble> {
-    Setup::load(root, config, options)
+    Setup::load(root, config, options, &sys::host::short_name())
 }
 
 /// Reads the configuration again; a bad one is said, and the old one stays in force.

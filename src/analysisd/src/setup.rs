@@ -40,7 +40,7 @@ pub(crate) enum Trouble {
 }
 
 impl Setup {
-    /// Reads `config` and all that it names below `root`.
+    /// Reads `config` and all that it names below `root`; `hostname` is this server's, for events without one.
     ///
     /// # Errors
     /// See [`Trouble`]; [`Trouble::log`] says all of it.
@@ -48,6 +48,7 @@ impl Setup {
         root: &Path,
         config: &Path,
         options: &InternalOptions,
+        hostname: &str,
     ) -> Result<Self, Trouble> {
         let settings = settings::load(config).map_err(Trouble::Settings)?;
         for warning in &settings.warnings {
@@ -61,7 +62,7 @@ impl Setup {
         let number = |key| usize::try_from(options.number(key)).unwrap_or(usize::MAX);
         let engine_options = Options {
             mode: Mode::Daemon,
-            hostname: sys::host::short_name().into_bytes(),
+            hostname: hostname.as_bytes().to_vec(),
             decoder_order_size: number("analysisd.decoder_order_size"),
             default_timeframe: u32::try_from(options.number("analysisd.default_timeframe"))
                 .unwrap_or(u32::MAX),

@@ -2,11 +2,15 @@
 //!
 //! What is appended waits in memory until [`DailyFile::flush`], which either writes all of it or says why not and keeps the
 //! rest: nothing is acknowledged before. A full disk leaves half a record at the worst, which the next flush completes.
+//!
+//! A file that was renamed under us (monitord does so when it has grown too large: `ossec-alerts-21-1.log`) or removed is
+//! left between two flushes, so that no record is torn, and within a second of writing, so that the name means what it says.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use alerts::Moment;
 
@@ -82,7 +86,12 @@ struct Open {
     day: (u16, u8, u8),
     path: PathBuf,
     file: File,
+    /// When its name was last seen to lead to it.
+    checked: Instant,
 }
+
+/// How often the name is looked at.
+const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
 impl DailyFile {
     /// A file below `logs` (`<root>/logs`), not opened yet.
@@ -105,24 +114,39 @@ impl DailyFile {
         }
         let error = |path: &Path, source| WriteError { path: path.to_owned(), source };
         let wanted = (day.year, day.month, day.day);
-        let path = self.path(day);
-        if self.open.as_ref().is_none_or(|open| open.day != wanted || is_removed(&open.file)) {
+        if self.is_to_open(wanted, Instant::now()) {
+            let path = self.path(day);
             let file = self.reopen(&path).map_err(|source| error(&path, source))?;
-            self.open = Some(Open { day: wanted, path: path.clone(), file });
+            self.written = 0;
+            self.open = Some(Open { day: wanted, path, file, checked: Instant::now() });
         }
         let Some(open) = &mut self.open else { return Ok(()) };
         while self.written < self.waiting.len() {
             match open.file.write(&self.waiting[self.written..]) {
-                Ok(0) => return Err(error(&path, io::ErrorKind::WriteZero.into())),
+                Ok(0) => return Err(error(&open.path, io::ErrorKind::WriteZero.into())),
                 Ok(n) => self.written += n,
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-                Err(e) => return Err(error(&path, e)),
+                Err(e) => return Err(error(&open.path, e)),
             }
         }
         self.waiting.clear();
         self.waiting.shrink_to(1 << 20);
         self.written = 0;
         Ok(())
+    }
+
+    /// Whether what waits belongs into another file than the open one. What was begun ends where it began, whatever
+    /// the day and the name, unless that file is gone for good: then all of it is written again.
+    fn is_to_open(&mut self, day: (u16, u8, u8), now: Instant) -> bool {
+        let Some(open) = &mut self.open else { return true };
+        if self.written > 0 || open.day != day {
+            return self.written == 0 || is_removed(&open.file);
+        }
+        if now.duration_since(open.checked) < CHECK_INTERVAL {
+            return is_removed(&open.file);
+        }
+        open.checked = now;
+        !leads_to(&open.path, &open.file)
     }
 
     fn path(&self, day: &Moment) -> PathBuf {
@@ -138,6 +162,7 @@ impl DailyFile {
     fn reopen(&mut self, path: &Path) -> io::Result<File> {
         if let Some(old) = self.open.take()
             && old.file.metadata().is_ok_and(|meta| meta.len() == 0)
+            && leads_to(&old.path, &old.file)
         {
             // An empty file that stays behind harms nobody.
             let _ = fs::remove_file(&old.path);
@@ -172,6 +197,14 @@ fn link(today: &Path, fixed: &Path) -> io::Result<()> {
 /// Somebody deleted the file under us: what is written to it now would be lost.
 fn is_removed(file: &File) -> bool {
     file.metadata().is_ok_and(|meta| meta.nlink() == 0)
+}
+
+/// Whether the name still means this file, and nobody has put another in its place.
+fn leads_to(path: &Path, file: &File) -> bool {
+    match (file.metadata(), fs::symlink_metadata(path)) {
+        (Ok(a), Ok(b)) => (a.dev(), a.ino()) == (b.dev(), b.ino()),
+        _ => false,
+    }
 }
 
 /// A killed process may have left half a record; the next one must not be glued to it.
@@ -266,6 +299,98 @@ mod tests {
         fs::remove_dir_all(dir.path().join("alerts")).unwrap();
         write(&mut file, DAY_ONE, b"{1}\n");
         assert_eq!(fs::read(dir.path().join("alerts/alerts.json")).unwrap(), b"{1}\n");
+    }
+
+    /// As if more than a second had passed since the name was looked at.
+    fn age(file: &mut DailyFile) {
+        let open = file.open.as_mut().unwrap();
+        open.checked = open.checked.checked_sub(CHECK_INTERVAL).unwrap();
+    }
+
+    #[test]
+    fn a_renamed_file_is_left_and_a_new_one_begun() {
+        let dir = tempfile::tempdir().unwrap();
+        let day = dir.path().join("alerts/2023/Nov");
+        let mut file = DailyFile::new(dir.path(), ALERTS_LOG);
+        write(&mut file, DAY_ONE, b"one\n\n");
+        fs::rename(day.join("ossec-alerts-14.log"), day.join("ossec-alerts-14-1.log")).unwrap();
+        write(&mut file, DAY_ONE, b"two\n\n");
+        age(&mut file);
+        write(&mut file, DAY_ONE, b"three\n\n");
+        assert_eq!(fs::read(day.join("ossec-alerts-14-1.log")).unwrap(), b"one\n\ntwo\n\n");
+        assert_eq!(fs::read(day.join("ossec-alerts-14.log")).unwrap(), b"three\n\n");
+        assert_eq!(fs::read(dir.path().join("alerts/alerts.log")).unwrap(), b"three\n\n");
+    }
+
+    #[test]
+    fn a_begun_record_ends_in_the_file_where_it_began() {
+        let dir = tempfile::tempdir().unwrap();
+        let day = dir.path().join("alerts/2023/Nov");
+        let mut file = DailyFile::new(dir.path(), ALERTS_LOG);
+        write(&mut file, DAY_ONE, b"one\n\n");
+        // As a full disk leaves it: half of the record is in the file.
+        append(&day.join("ossec-alerts-14.log"), b"tw");
+        file.waiting().extend_from_slice(b"two\n\n");
+        file.written = 2;
+        fs::rename(day.join("ossec-alerts-14.log"), day.join("ossec-alerts-14-1.log")).unwrap();
+        age(&mut file);
+        file.flush(&Moment::utc(DAY_ONE + 86_400)).unwrap();
+        assert_eq!(fs::read(day.join("ossec-alerts-14-1.log")).unwrap(), b"one\n\ntwo\n\n");
+        assert!(!day.join("ossec-alerts-15.log").exists());
+    }
+
+    #[test]
+    fn a_begun_record_is_written_again_when_its_file_was_removed() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut file = DailyFile::new(dir.path(), ALERTS_LOG);
+        write(&mut file, DAY_ONE, b"one\n\n");
+        file.waiting().extend_from_slice(b"two\n\n");
+        file.written = 2;
+        fs::remove_dir_all(dir.path().join("alerts")).unwrap();
+        file.flush(&Moment::utc(DAY_ONE)).unwrap();
+        assert_eq!(fs::read(dir.path().join("alerts/alerts.log")).unwrap(), b"two\n\n");
+    }
+
+    #[test]
+    fn no_record_is_torn_or_lost_while_another_renames() {
+        const RECORDS: usize = 20_000;
+        let dir = tempfile::tempdir().unwrap();
+        let day = dir.path().join("alerts/2023/Nov");
+        let mut file = DailyFile::new(dir.path(), ALERTS_JSON);
+        write(&mut file, DAY_ONE, b"begin\n");
+        let (base, done) =
+            (day.join("ossec-alerts-14.json"), std::sync::atomic::AtomicBool::new(false));
+        std::thread::scope(|scope| {
+            let renamer = scope.spawn(|| {
+                let mut parts = 0;
+                while !done.load(std::sync::atomic::Ordering::Relaxed) {
+                    let part = day.join(format!("ossec-alerts-14-{}.json", parts + 1));
+                    parts += usize::from(fs::rename(&base, part).is_ok());
+                    std::thread::yield_now();
+                }
+                parts
+            });
+            for n in 0..RECORDS {
+                age(&mut file);
+                write(&mut file, DAY_ONE, format!("{n}\n").as_bytes());
+            }
+            done.store(true, std::sync::atomic::Ordering::Relaxed);
+            assert!(renamer.join().unwrap() > 1);
+        });
+        let mut numbers = Vec::new();
+        for entry in fs::read_dir(&day).unwrap() {
+            let text = fs::read_to_string(entry.unwrap().path()).unwrap();
+            assert!(text.is_empty() || text.ends_with('\n'));
+            numbers.extend(
+                text.lines().filter(|line| *line != "begin").map(|n| n.parse::<usize>().unwrap()),
+            );
+        }
+        numbers.sort_unstable();
+        assert_eq!(numbers, (0..RECORDS).collect::<Vec<_>>());
+    }
+
+    fn append(path: &Path, bytes: &[u8]) {
+        OpenOptions::new().append(true).open(path).unwrap().write_all(bytes).unwrap();
     }
 
     #[test]

@@ -1,0 +1,112 @@
+//! One recorded run of the original daemon through our judge, its stores and outputs: every file byte for byte, except where
+//! `docs/differences.md` says that we do better.
+
+use std::fs;
+use std::os::unix::net::UnixDatagram;
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+use crate::response::write_ar_conf;
+use crate::testing::{folders, judge, setup, text};
+
+fn recorded() -> Option<PathBuf> {
+    let default = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/golden");
+    let golden = PathBuf::from(std::env::var("GOLDEN_DIR").unwrap_or_else(|_| default.to_owned()));
+    let run = golden.join("analysis/sample_run");
+    if run.is_dir() && golden.join("../ossec-ruleset/rules").is_dir() {
+        return Some(run);
+    }
+    println!("skipped: no recorded run in {}", run.display());
+    None
+}
+
+/// An install root with the stock rules and the recorded configuration.
+fn install(run: &Path, root: &Path) {
+    folders(root);
+    let stock = run.join("../../../ossec-ruleset");
+    fs::copy(stock.join("decoder.xml"), root.join("etc/decoder.xml")).unwrap();
+    for entry in fs::read_dir(stock.join("rules")).unwrap() {
+        let entry = entry.unwrap();
+        fs::copy(entry.path(), root.join("rules").join(entry.file_name())).unwrap();
+    }
+    let local = root.join("rules/local_rules.xml");
+    if !local.exists() {
+        fs::write(local, "<group name=\"local,\"></group>\n").unwrap();
+    }
+    fs::copy(run.join("ossec.conf"), root.join("etc/ossec.conf")).unwrap();
+}
+
+/// Judges the recorded messages, each at its time; returns what execd was sent.
+fn judge_recorded(run: &Path, root: &Path, workers: usize) -> Vec<String> {
+    let setup = setup(root, "ossec-golden");
+    write_ar_conf(&root.join("etc/shared/ar.conf"), &setup.settings).unwrap();
+    let execd = UnixDatagram::bind(root.join("queue/alerts/execq")).unwrap();
+    execd.set_nonblocking(true).unwrap();
+    let rows = fs::read_to_string(run.join("input.jsonl")).unwrap();
+    let rows = rows.lines().map(|row| serde_json::from_str::<Value>(row).unwrap());
+    judge(
+        root,
+        setup,
+        workers,
+        rows.map(|row| {
+            (row["time"].as_i64().unwrap(), row["message"].as_str().unwrap().to_owned())
+        }),
+    );
+    let mut buffer = [0; 2048];
+    std::iter::from_fn(|| {
+        execd.recv(&mut buffer).ok().map(|len| String::from_utf8_lossy(&buffer[..len]).into_owned())
+    })
+    .collect()
+}
+
+/// Lines in which two files differ, each with its number.
+fn differences(what: &str, ours: &str, theirs: &str) -> Vec<String> {
+    let (ours, theirs): (Vec<&str>, Vec<&str>) = (ours.lines().collect(), theirs.lines().collect());
+    let count = ours.len().max(theirs.len());
+    let pairs = (0..count).map(|n| {
+        (n, ours.get(n).copied().unwrap_or("(none)"), theirs.get(n).copied().unwrap_or("(none)"))
+    });
+    pairs
+        .filter(|(_, a, b)| a != b)
+        .map(|(n, a, b)| format!("{what} line {}:\n  ours     {a}\n  recorded {b}", n + 1))
+        .collect()
+}
+
+#[test]
+fn golden_sample_run_of_the_daemon() {
+    let Some(run) = recorded() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path();
+    install(&run, root);
+    let sent = judge_recorded(&run, root, 1);
+    let mut wrong = Vec::new();
+    for (ours, theirs) in [
+        ("logs/alerts/alerts.log", "alerts.log"),
+        ("logs/alerts/alerts.json", "alerts.json"),
+        ("logs/archives/archives.log", "archives.log"),
+        ("logs/firewall/firewall.log", "firewall.log"),
+        ("etc/shared/ar.conf", "ar.conf"),
+        ("queue/fts/fts-queue", "fts-queue"),
+        ("queue/fts/hostinfo", "hostinfo"),
+        ("queue/fts/ig-queue", "ig-queue"),
+        ("queue/syscheck/syscheck", "syscheck_db/syscheck"),
+        ("queue/syscheck/(web01) 10.0.0.5->syscheck", "syscheck_db/(web01) 10.0.0.5->syscheck"),
+        ("queue/rootcheck/rootcheck", "rootcheck_db/rootcheck"),
+        ("queue/rootcheck/(web01) 10.0.0.5->rootcheck", "rootcheck_db/(web01) 10.0.0.5->rootcheck"),
+    ] {
+        wrong.extend(differences(theirs, &text(&root.join(ours)), &text(&run.join(theirs))));
+    }
+    let rows = text(&run.join("ar_messages.jsonl"));
+    let recorded = rows.lines().map(|row| serde_json::from_str::<Value>(row).unwrap());
+    let to_execd: Vec<String> = recorded
+        .filter(|row| row["queue"] == "execq")
+        .map(|row| row["message"].as_str().unwrap().to_owned())
+        .collect();
+    wrong.extend(differences("execq", &sent.join("\n"), &to_execd.join("\n")));
+    assert!(
+        root.join("queue/diff/ossec-golden/533/last-entry").exists(),
+        "check_diff keeps the output"
+    );
+    assert!(wrong.is_empty(), "{} differences:\n{}", wrong.len(), wrong.join("\n"));
+}
