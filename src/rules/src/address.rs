@@ -1,5 +1,6 @@
 //! Addresses in rules: `<srcip>!10.0.0.0/8</srcip>`, in a list of which the first entry that fits decides.
 
+use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// The entries of one rule for one address field.
@@ -36,6 +37,21 @@ impl AddressList {
             }
         }
         self.entries.last().is_some_and(|last| last.negated)
+    }
+}
+
+impl fmt::Display for AddressList {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (at, Entry { negated, network }) in self.entries.iter().enumerate() {
+            let before = if at > 0 { ", " } else { "" };
+            write!(f, "{before}{}", if *negated { "!" } else { "" })?;
+            match *network {
+                Network::Any => f.write_str("any")?,
+                Network::V4 { base, bits } => write!(f, "{}/{bits}", Ipv4Addr::from(base))?,
+                Network::V6 { base, bits } => write!(f, "{}/{bits}", Ipv6Addr::from(base))?,
+            }
+        }
+        Ok(())
     }
 }
 

@@ -77,6 +77,15 @@ pub(crate) struct Key {
 }
 
 impl Key {
+    /// By which all events are the same.
+    pub(crate) const NONE: Self = Self { fields: [None; 5], host: false };
+
+    /// Names of the values that this event lacks.
+    pub(crate) fn missing(&self, event: &Decoded) -> Vec<&'static str> {
+        let wanted = self.fields.iter().flatten();
+        wanted.filter(|&&field| event.field(field).is_none()).map(|field| field.label()).collect()
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         !self.host && self.fields.iter().all(Option::is_none)
     }
@@ -157,6 +166,70 @@ pub(crate) fn search(
         memory.mark(number, rule.level);
     }
     Some(samples)
+}
+
+/// How far a search has come that has not found enough.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Progress {
+    /// Related events that count.
+    pub(crate) found: u64,
+    /// Events in the list, or remembered of the category.
+    pub(crate) listed: usize,
+    /// What ended it.
+    pub(crate) end: ProgressEnd,
+}
+
+/// What ended a search.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ProgressEnd {
+    /// There are no older events.
+    Nothing,
+    /// The next one is older than the timeframe.
+    TooOld,
+    /// A rule of the same or a higher level has used up what is older.
+    UsedUp,
+    /// It was successful.
+    Enough,
+}
+
+/// Looks as [`search`] does, and leaves everything as it is.
+pub(crate) fn progress(memory: &Memory, event: &Decoded, rule: &Correlation) -> Progress {
+    let mut search = Search { event, rule, count: 0, samples: Vec::new() };
+    let (listed, outcome) = match &rule.source {
+        Source::List { list, .. } => {
+            let listed = memory.candidates(*list, Key::NONE, &[]).map_or(0, VecDeque::len);
+            let key = rule.relations.key();
+            let mut values = Vec::new();
+            let complete = key.write(|field| event.field(field), event.hostname(), &mut values);
+            let candidates = complete.and_then(|()| memory.candidates(*list, key, &values));
+            let used_up = memory.used_up(*list, rule.level);
+            let mut outcome = None;
+            for &number in candidates.into_iter().flatten().rev() {
+                if used_up.is_some_and(|used| number <= used) {
+                    outcome = Some(Look::UsedUp);
+                    break;
+                }
+                let Some(earlier) = memory.get(number) else { break };
+                outcome = search.look(number, earlier);
+                if outcome.is_some() {
+                    break;
+                }
+            }
+            (listed, outcome)
+        }
+        Source::Pattern(text) => {
+            let mut earlier = memory.of_category(event.category);
+            let outcome = earlier.find_map(|(at, event)| search.look_by_pattern(at, event, text));
+            (memory.of_category(event.category).count(), outcome)
+        }
+    };
+    let end = match outcome {
+        None => ProgressEnd::Nothing,
+        Some(Look::TooOld) => ProgressEnd::TooOld,
+        Some(Look::UsedUp) => ProgressEnd::UsedUp,
+        Some(Look::Enough(_)) => ProgressEnd::Enough,
+    };
+    Progress { found: search.count, listed, end }
 }
 
 /// Why a search ends.

@@ -36,6 +36,10 @@ impl NameId {
 /// One decoder, checked and compiled.
 #[derive(Debug, Clone)]
 pub(crate) struct Decoder {
+    /// Its name as written, and where: for explanations.
+    pub(crate) own_name: NameId,
+    pub(crate) file: String,
+    pub(crate) line: usize,
     /// Its name for rules and outputs: the parent's, for most children.
     pub(crate) name: NameId,
     /// The parent's name.

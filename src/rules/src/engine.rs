@@ -3,10 +3,11 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use crate::builtin;
 use crate::condition::Check;
 use crate::correlate::Correlation;
 use crate::decoder::{Decoders, FtsMask, NameId};
-use crate::event::{Builtin, Decoded, Field, FileChange, FileDetails, Pruned, RawEvent, Span};
+use crate::event::{Builtin, Decoded, Field, FileDetails, Pruned, RawEvent, Span};
 use crate::forwarded;
 use crate::gates::{DecoderMasks, prefilter};
 use crate::lists::ListLookup;
@@ -163,12 +164,14 @@ impl Engine {
         decoded.log = decoded.full_log;
         self.settle_hostname(&mut decoded);
         decoded.category = Category::Ossec;
-        let (name, printed) = builtin_names(builtin);
+        let (name, printed) = builtin::names(builtin);
         decoded.decoder_name = NameId(name);
         decoded.printed_name = NameId(printed);
         decoded.is_builtin = true;
+        let mut file = file;
         if let Builtin::Rootcheck { is_new } = builtin {
             decoded.is_new = is_new;
+            file = file.or_else(|| builtin::rootcheck_file(decoded.full_log()));
         }
         if matches!(builtin, Builtin::FileChanged(_) | Builtin::FileNew | Builtin::FileDeleted) {
             // The name is a copy of the location here, so records print both.
@@ -365,20 +368,4 @@ enum Cleaning {
     All,
     /// Newlines stay: the text is the suite's own.
     KeepLines,
-}
-
-fn builtin_names(builtin: Builtin) -> (u16, u16) {
-    // Numbers of BUILTIN_NAMES; rules know the kinds of change apart, outputs print one name for all.
-    const CHANGED: u16 = 2;
-    const HOST_MODIFIED: u16 = 8;
-    match builtin {
-        Builtin::Rootcheck { .. } => (1, 1),
-        Builtin::FileChanged(FileChange::First) => (2, CHANGED),
-        Builtin::FileChanged(FileChange::Second) => (3, CHANGED),
-        Builtin::FileChanged(FileChange::Third) => (4, CHANGED),
-        Builtin::FileNew => (5, CHANGED),
-        Builtin::FileDeleted => (6, CHANGED),
-        Builtin::HostNew => (7, HOST_MODIFIED),
-        Builtin::HostModified => (8, HOST_MODIFIED),
-    }
 }

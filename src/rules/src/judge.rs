@@ -41,6 +41,25 @@ impl Engine {
         world: &mut dyn World,
         tell: &mut dyn FnMut(Step),
     ) -> Judgement {
+        self.judge_watched(state, event, world, &mut |seen| {
+            let step = match seen.what {
+                Sight::Trying => Step::Trying(seen.rule),
+                Sight::Matched => Step::Matched(seen.rule),
+                Sight::Children => Step::Children(seen.rule),
+                Sight::Failed => return,
+            };
+            tell(step);
+        })
+    }
+
+    /// As [`judge_traced`](Self::judge_traced), showing the tree's nodes and the memory at each step.
+    pub(crate) fn judge_watched(
+        &self,
+        state: &mut State,
+        event: &mut Decoded,
+        world: &mut dyn World,
+        tell: &mut dyn FnMut(Seen<'_>),
+    ) -> Judgement {
         if let Some(fate) = self.turn_away(state, event) {
             return Judgement::without_rule(fate);
         }
@@ -84,6 +103,24 @@ impl Engine {
     }
 }
 
+/// One step of judging, with what it is judged by.
+pub(crate) struct Seen<'a> {
+    pub(crate) what: Sight,
+    pub(crate) node: usize,
+    pub(crate) rule: RuleIndex,
+    pub(crate) state: &'a State,
+    pub(crate) event: &'a Decoded,
+}
+
+/// What a step of judging is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Sight {
+    Trying,
+    Failed,
+    Matched,
+    Children,
+}
+
 struct Walk<'a> {
     engine: &'a Engine,
     state: &'a mut State,
@@ -117,18 +154,19 @@ impl Walk<'_> {
     }
 
     /// Walks the tree itself below one node.
-    fn whole(&mut self, node: usize, tell: &mut dyn FnMut(Step)) -> Option<RuleIndex> {
+    fn whole(&mut self, at: usize, tell: &mut dyn FnMut(Seen<'_>)) -> Option<RuleIndex> {
         let engine = self.engine;
-        let node = *engine.nodes.get(node)?;
+        let node = *engine.nodes.get(at)?;
         let rule = RuleIndex(node.rule);
         let compiled = engine.compiled(rule)?;
-        tell(Step::Trying(rule));
+        self.show(Sight::Trying, at, rule, tell);
         if !engine.holds(compiled, self.event) || !self.stateful_holds(rule, compiled) {
+            self.show(Sight::Failed, at, rule, tell);
             return None;
         }
-        tell(Step::Matched(rule));
+        self.show(Sight::Matched, at, rule, tell);
         if node.first_child < node.end_child {
-            tell(Step::Children(rule));
+            self.show(Sight::Children, at, rule, tell);
         }
         for child in node.first_child..node.end_child {
             if let Some(below) = self.whole(child as usize, tell) {
@@ -136,6 +174,10 @@ impl Walk<'_> {
             }
         }
         (!compiled.noalert).then_some(rule)
+    }
+
+    fn show(&self, what: Sight, node: usize, rule: RuleIndex, tell: &mut dyn FnMut(Seen<'_>)) {
+        tell(Seen { what, node, rule, state: &*self.state, event: &*self.event });
     }
 
     /// The conditions with memory, in the order of the language, since they have effects.

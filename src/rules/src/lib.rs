@@ -35,16 +35,19 @@
 
 mod accumulate;
 mod address;
+mod builtin;
 mod condition;
 mod correlate;
 mod decoder;
 mod engine;
 mod event;
+pub mod explain;
 mod facts;
 mod first_seen;
 mod forwarded;
 mod gates;
 mod judge;
+pub mod lint;
 mod lists;
 mod load;
 mod memory;

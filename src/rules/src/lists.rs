@@ -46,6 +46,8 @@ impl KeyList {
 /// One `<list>` of a rule.
 #[derive(Debug, Clone)]
 pub(crate) struct ListLookup {
+    /// As the rule calls the list.
+    pub(crate) path: String,
     pub(crate) field: ListField,
     pub(crate) kind: LookupKind,
     /// Absent when no list of that name is configured: then the condition never holds.
@@ -80,7 +82,7 @@ impl ListField {
         })
     }
 
-    fn of(self, event: &Decoded) -> Option<&[u8]> {
+    pub(crate) fn of(self, event: &Decoded) -> Option<&[u8]> {
         match self {
             Self::Field(field) => event.field(field),
             Self::User => event.field(Field::SrcUser).or_else(|| event.field(Field::DstUser)),

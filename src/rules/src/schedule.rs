@@ -1,5 +1,7 @@
 //! When a rule holds: `<time>6 pm - 8:30 am</time>` and `<weekday>weekends, mon</weekday>`, in local receive time.
 
+use std::fmt;
+
 /// A span of the day, in minutes since midnight.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct DayTime {
@@ -34,6 +36,14 @@ impl DayTime {
     /// Whether this minute of the day is meant.
     pub(crate) fn contains(self, minute: u16) -> bool {
         (self.first..=self.last).contains(&minute) != self.outside
+    }
+}
+
+impl fmt::Display for DayTime {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { first, last, outside } = *self;
+        let not = if outside { "not " } else { "" };
+        write!(f, "{not}{:02}:{:02} - {:02}:{:02}", first / 60, first % 60, last / 60, last % 60)
     }
 }
 
@@ -110,6 +120,20 @@ impl Weekdays {
     pub(crate) fn contains(self, day: u8) -> bool {
         day < 7 && self.0 >> day & 1 == 1
     }
+}
+
+impl fmt::Display for Weekdays {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let days = (0..7).filter(|&day| self.contains(day)).map(day_name);
+        f.write_str(&days.collect::<Vec<_>>().join(" "))
+    }
+}
+
+/// Name of a day; 0 is Sunday.
+pub(crate) fn day_name(day: u8) -> &'static str {
+    const NAMES: [&str; 7] =
+        ["sunday", "monday", "tuesday", "wednesday", "thursday", "friday", "saturday"];
+    NAMES.get(usize::from(day)).copied().unwrap_or_default()
 }
 
 #[cfg(test)]

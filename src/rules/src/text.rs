@@ -15,18 +15,55 @@ pub(crate) enum Language {
 /// A compiled pattern; cheap to clone.
 #[derive(Debug, Clone)]
 pub(crate) enum Text {
-    Match(Arc<Match>),
-    Regex(Arc<Regex>),
-    Pcre(Arc<Pcre>),
+    Match(Arc<Written<Match>>),
+    Regex(Arc<Written<Regex>>),
+    Pcre(Arc<Written<Pcre>>),
+}
+
+/// A pattern with the text that it was compiled from, for explanations.
+#[derive(Debug)]
+pub(crate) struct Written<P> {
+    pattern: P,
+    text: Box<[u8]>,
+}
+
+impl<P> std::ops::Deref for Written<P> {
+    type Target = P;
+
+    fn deref(&self) -> &P {
+        &self.pattern
+    }
 }
 
 impl Text {
     pub(crate) fn new(language: Language, pattern: &[u8]) -> Result<Self, PatternError> {
+        let text = pattern.into();
         Ok(match language {
-            Language::Match => Self::Match(Arc::new(Match::new(pattern)?)),
-            Language::Regex => Self::Regex(Arc::new(Regex::new(pattern)?)),
-            Language::Pcre => Self::Pcre(Arc::new(Pcre::new(pattern)?)),
+            Language::Match => {
+                Self::Match(Arc::new(Written { pattern: Match::new(pattern)?, text }))
+            }
+            Language::Regex => {
+                Self::Regex(Arc::new(Written { pattern: Regex::new(pattern)?, text }))
+            }
+            Language::Pcre => Self::Pcre(Arc::new(Written { pattern: Pcre::new(pattern)?, text })),
         })
+    }
+
+    /// As it stands in the file, equal tags joined.
+    pub(crate) fn as_written(&self) -> &[u8] {
+        match self {
+            Self::Match(pattern) => &pattern.text,
+            Self::Regex(pattern) => &pattern.text,
+            Self::Pcre(pattern) => &pattern.text,
+        }
+    }
+
+    pub(crate) fn language(&self) -> Language {
+        match self {
+            Self::Match(_) => Language::Match,
+            Self::Regex(_) => Language::Regex,
+            Self::Pcre(_) => Language::Pcre,
+        }
     }
 
     pub(crate) fn is_match(&self, text: &[u8]) -> bool {

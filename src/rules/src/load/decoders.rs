@@ -54,6 +54,7 @@ struct Reader {
 /// A decoder's tags as written.
 #[derive(Default)]
 struct Tags {
+    line: usize,
     parent: Option<String>,
     program: Pieces,
     program_pcre: Pieces,
@@ -95,7 +96,7 @@ impl Reader {
             return;
         };
         let errors = notes.errors.len();
-        let mut tags = Tags::default();
+        let mut tags = Tags { line: element.line, ..Tags::default() };
         for child in &element.children {
             tags.read(child, options, notes);
         }
@@ -353,6 +354,9 @@ impl Tags {
             }
         };
         Ok(Decoder {
+            own_name: name,
+            file: notes.file.clone(),
+            line: self.line,
             name,
             parent: None,
             category: self.category.unwrap_or(Category::Syslog),

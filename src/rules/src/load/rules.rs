@@ -333,7 +333,7 @@ impl RuleReader<'_> {
                 format!("list {path:?} is not configured: this condition never holds"),
             );
         }
-        self.draft.lists.push(ListLookup { field, kind, list });
+        self.draft.lists.push(ListLookup { path: path.to_string(), field, kind, list });
     }
 
     /// Compiles the patterns and checks what belongs together.
