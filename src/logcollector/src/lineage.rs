@@ -6,6 +6,7 @@
 
 use std::fs;
 use std::io::Read;
+use std::ops::RangeBounds;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::DirEntryExt;
 use std::path::{Path, PathBuf};
@@ -115,19 +116,19 @@ impl Wanted {
     }
 }
 
-/// The generations between one that was written last at `after`, and the present file, oldest first.
+/// The generations that were written last within this time, and before the present file, oldest first.
 ///
 /// `seen` says whether a generation is known already, by its inode and head; `present` is the head of the present file, of
 /// which a copy may be under way.
 pub(crate) fn between(
-    after: SystemTime,
+    written: impl RangeBounds<SystemTime>,
     siblings: &[Sibling],
     present: &[u8],
     seen: impl Fn(Identity, &[u8]) -> bool,
 ) -> Vec<Sibling> {
     let mut found: Vec<Sibling> = siblings
         .iter()
-        .filter(|s| s.size > 0 && s.modified >= after)
+        .filter(|s| s.size > 0 && written.contains(&s.modified))
         .filter(|s| !seen(s.identity, &s.head) && !is_same_head(&s.head, present))
         .cloned()
         .collect();
@@ -225,7 +226,7 @@ mod tests {
             file("log.4", 9, "zeroth generation, older", 10),
         ];
         let seen = |id: Identity, _: &[u8]| id.inode == 10;
-        let found = between(at(15), &siblings, b"the present file's head", seen);
+        let found = between(at(15).., &siblings, b"the present file's head", seen);
         let paths: Vec<_> = found.iter().map(|s| s.path.to_str().unwrap()).collect();
         assert_eq!(paths, ["log.2", "log.1"]);
     }
@@ -233,6 +234,6 @@ mod tests {
     #[test]
     fn a_copy_of_the_present_file_is_no_generation_of_its_own() {
         let siblings = [file("log.1", 12, "the present file's he", 30)];
-        assert!(between(at(15), &siblings, b"the present file's head", |_, _| false).is_empty());
+        assert!(between(at(15).., &siblings, b"the present file's head", |_, _| false).is_empty());
     }
 }

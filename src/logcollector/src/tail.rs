@@ -212,6 +212,11 @@ impl Tail {
         Ok(same.then_some(count))
     }
 
+    /// Whether it was truncated since it was read last.
+    pub(crate) fn is_truncated(&self) -> bool {
+        !self.finished && matches!(self.read(&mut []), Ok(None))
+    }
+
     fn extend_head(&mut self, bytes: &[u8]) -> bool {
         let known = self.head.len() as u64;
         let offset = self.offset();

@@ -6,6 +6,7 @@
 use std::collections::VecDeque;
 use std::fs;
 use std::io;
+use std::ops::RangeBounds;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
@@ -174,15 +175,13 @@ impl Watch {
         let mut newest: Option<SystemTime> = None;
         let mut same_inode = false;
         let mut current = None;
-        let mut never_read = None;
         for (key, fact, offset) in known {
             let wanted = Wanted { identity: fact.identity, fingerprint: fact.fingerprint, offset };
             same_inode |= present.as_ref().is_some_and(|p| p.identity == wanted.identity);
             if present.as_ref().is_some_and(|p| {
                 p.identity == wanted.identity && wanted.is_held_by(&p.head, p.size)
             }) {
-                never_read = (fact.fingerprint.len == 0).then(|| time(fact.since));
-                current = present.take().map(|opened| (opened, key, offset));
+                current = present.take().map(|opened| (opened, key, fact, offset));
                 continue;
             }
             let found = lineage::find_moved(&wanted, &siblings)
@@ -190,7 +189,7 @@ impl Watch {
             match found.and_then(|sibling| Opened::at(&sibling.path).ok()) {
                 Some(opened) => {
                     newest = newest.max(Some(opened.modified));
-                    self.push_known(opened, key, offset, desk);
+                    self.resume_one(opened, key, &fact, offset, desk);
                 }
                 None => {
                     log::warn!(
@@ -201,18 +200,32 @@ impl Watch {
                 }
             }
         }
-        if let Some((opened, key, offset)) = current {
-            if let Some(since) = never_read {
-                self.insert_between(self.generations.len(), since, &opened, desk);
-            }
-            return self.push_known(opened, key, offset, desk);
+        if let Some((opened, key, fact, offset)) = current {
+            return self.resume_one(opened, key, &fact, offset, desk);
         }
         let Some(present) = present else { return self.check(desk) };
         if let Some(newest) = newest {
-            self.insert_between(self.generations.len(), newest, &present, desk);
+            self.insert_between(self.generations.len(), newest.., &present, desk);
         }
         let announcement = if same_inode { self.reduced() } else { self.rotated() };
         self.push(present, Some(announcement), desk);
+    }
+
+    /// Goes on with a known file. If it was empty when it was last seen, it could not be told from another one in the same
+    /// inode: what was written to it, copied and truncated since comes first.
+    fn resume_one(
+        &mut self,
+        opened: Opened,
+        key: Key,
+        fact: &FileFact,
+        offset: u64,
+        desk: &mut Desk<'_>,
+    ) {
+        if fact.fingerprint.len == 0 {
+            let (at, written) = (self.generations.len(), time(fact.since)..=opened.modified);
+            self.insert_between(at, written, &opened, desk);
+        }
+        self.push_known(opened, key, offset, desk);
     }
 
     fn rotated(&self) -> String {
@@ -258,20 +271,27 @@ impl Watch {
             Err(error) => return self.is_missing(&error, desk.now),
         };
         self.found();
+        // A file may have been truncated before it was renamed: its copy is not a generation of its own.
+        for at in 0..self.generations.len() {
+            let is_truncated = self.generations.get(at).is_some_and(Tail::is_truncated);
+            if is_truncated && let Err(error) = self.truncated(at, desk) {
+                self.say_unreadable(&error);
+            }
+        }
         let last = self.generations.back().filter(|tail| !tail.is_finished()).map(Tail::modified);
         let announcement = last.map(|last| {
-            self.insert_between(self.generations.len(), last, &opened, desk);
+            self.insert_between(self.generations.len(), last.., &opened, desk);
             self.rotated()
         });
         self.push(opened, announcement, desk);
     }
 
-    /// Inserts the generations between one that was written last at `last` and the present file at `at`.
-    /// Says how many there were.
+    /// Inserts the generations that were written last within this time, and are not known yet, before the `present` file,
+    /// at `at`. Says how many there were.
     fn insert_between(
         &mut self,
         at: usize,
-        last: SystemTime,
+        written: impl RangeBounds<SystemTime>,
         present: &Opened,
         desk: &mut Desk<'_>,
     ) -> usize {
@@ -286,7 +306,7 @@ impl Watch {
                     || former.knows_content(id, head)
                     || mine.iter().any(|t| t.identity == id || lineage::is_same_head(&t.head, head))
             };
-            lineage::between(last, &siblings, &present_head, seen)
+            lineage::between(written, &siblings, &present_head, seen)
         };
         let mut count = 0;
         for sibling in found {
@@ -470,10 +490,12 @@ impl Watch {
         }
         self.count_at(at, &out, desk);
         if head_grew {
-            self.describe(at, desk);
-        }
-        if was_empty && head_grew && self.look_behind(at, desk) {
-            return Ok(Step::More);
+            // In this order: once the journal knows the head, it is not looked behind the file again.
+            let came_before = if was_empty { self.look_behind(at, desk) } else { 0 };
+            self.describe(at + came_before, desk);
+            if came_before > 0 {
+                return Ok(Step::More);
+            }
         }
         self.hand_over(at, desk)?;
         Ok(step)
@@ -487,14 +509,14 @@ impl Watch {
     }
 
     /// A file that was empty has content now. Until then it could not be told from another one in the same inode: what was
-    /// written to it, copied and truncated in the meantime comes first. Says whether there was something.
-    fn look_behind(&mut self, at: usize, desk: &mut Desk<'_>) -> bool {
+    /// written to it, copied and truncated in the meantime comes first. Says how many such files there were.
+    fn look_behind(&mut self, at: usize, desk: &mut Desk<'_>) -> usize {
         // What was rotated since comes after it, not before.
         self.check(desk);
-        let Some(tail) = self.generations.get(at) else { return false };
-        let (since, Ok(mut present)) = (time(tail.since), tail.reopened()) else { return false };
+        let Some(tail) = self.generations.get(at) else { return 0 };
+        let (since, Ok(mut present)) = (time(tail.since), tail.reopened()) else { return 0 };
         present.head.clone_from(&tail.head);
-        self.insert_between(at, since, &present, desk) > 0
+        self.insert_between(at, since..=present.modified, &present, desk)
     }
 
     fn count_at(&mut self, at: usize, out: &Records, desk: &mut Desk<'_>) {
@@ -541,7 +563,7 @@ impl Watch {
             let after = copy.modified;
             tail.move_to(copy);
             self.describe(at, desk);
-            next += self.insert_between(next, after, &present, desk);
+            next += self.insert_between(next, after.., &present, desk);
         } else {
             finish(tail, desk);
         }

@@ -163,6 +163,19 @@ impl Host {
         fs::read_to_string(self.root().join("logs/ossec.log")).unwrap_or_default()
     }
 
+    /// Of lines such as `line 17 of ...`: the runs of consecutive numbers, in order of arrival.
+    fn numbers(&self) -> Vec<std::ops::Range<usize>> {
+        let mut runs: Vec<std::ops::Range<usize>> = Vec::new();
+        let got = self.got();
+        for n in got.iter().filter_map(|got| got.payload.split(' ').nth(1)?.parse::<usize>().ok()) {
+            match runs.last_mut() {
+                Some(run) if run.end == n => run.end += 1,
+                _ => runs.push(n..n + 1),
+            }
+        }
+        runs
+    }
+
     pub(crate) fn accounts(&self) -> Vec<(String, u64)> {
         runtime::accounts::read(&self.root(), "ossec-logcollector").unwrap()
     }
@@ -180,6 +193,7 @@ impl Drop for Host {
         }
         if std::thread::panicking() {
             eprintln!("--- ossec.log\n{}", self.said());
+            eprintln!("--- numbered lines as they came: {:?}", self.numbers());
         }
     }
 }
