@@ -44,6 +44,8 @@ pub(crate) struct Policy {
     pub auto_ignore: bool,
     /// Report files that appear.
     pub alert_new_files: bool,
+    /// Report them also while a host's first scan goes on, as the original does. Off: the first scan is silent.
+    pub alert_first_scan: bool,
     /// Path prefixes about which nothing is said, whatever their case.
     pub ignore: Vec<Vec<u8>>,
 }
@@ -225,8 +227,10 @@ impl FimStore {
         now: i64,
     ) -> Result<Outcome, StoreError> {
         let shown = database::path_of(&self.directory, name);
-        let switches = self.policy.switches();
+        let mut switches = self.policy.switches();
+        let may_report_first_scan = self.policy.alert_first_scan;
         let (database, file) = self.database(name)?;
+        switches.alert_new_files &= may_report_first_scan || database.is_completed();
         let known = database.look_up(file, path);
         let known = known.map_err(|source| StoreError::new("read", &shown, source))?;
         let verdict = match &known {
@@ -252,8 +256,9 @@ impl FimStore {
         let len = file.metadata().map_err(failed)?.len();
         let known = self.databases.get(name);
         if known.is_none_or(|database| !waits && len < database.flushed_len()) {
-            let (database, report) = Database::load(file).map_err(failed)?;
+            let (mut database, report) = Database::load(file).map_err(failed)?;
             report.log(&shown);
+            database.recall_marker(&self.folder, name);
             if database.needs_flush() {
                 self.dirty.insert(name.to_vec());
             }

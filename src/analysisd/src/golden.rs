@@ -35,6 +35,8 @@ fn install(run: &Path, root: &Path) {
         fs::write(local, "<group name=\"local,\"></group>\n").unwrap();
     }
     fs::copy(run.join("ossec.conf"), root.join("etc/ossec.conf")).unwrap();
+    let as_recorded = "analysisd.alert_first_scan=1\n";
+    fs::write(root.join("etc/local_internal_options.conf"), as_recorded).unwrap();
 }
 
 /// Judges the recorded messages, each at its time; returns what execd was sent.

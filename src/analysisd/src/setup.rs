@@ -89,6 +89,7 @@ impl Setup {
         let fim = Policy {
             auto_ignore: settings.syscheck.auto_ignore,
             alert_new_files: settings.syscheck.alert_new_files,
+            alert_first_scan: options.flag("analysisd.alert_first_scan"),
             ignore: settings.syscheck.ignore.iter().filter_map(prefix).collect(),
         };
         let switches = Switches::of(&settings.global, options.flag("analysisd.log_fw"));

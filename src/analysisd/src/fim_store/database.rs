@@ -19,7 +19,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{Mode, OFlags};
+use rustix::fs::{AtFlags, Mode, OFlags};
 
 /// Longest line that is read; the longest that is written is an event's payload and its time.
 const MAX_LINE: u64 = 128 * 1024;
@@ -213,6 +213,19 @@ impl Database {
         }
     }
 
+    /// Whether a scan was through once.
+    pub(super) fn is_completed(&self) -> bool {
+        self.marker != Marker::Unknown
+    }
+
+    /// Looks whether an earlier run has seen a scan through.
+    pub(super) fn recall_marker(&mut self, folder: &OwnedFd, name: &[u8]) {
+        let path = marker_name(name);
+        if rustix::fs::statat(folder, path.as_slice(), AtFlags::SYMLINK_NOFOLLOW).is_ok() {
+            self.marker = Marker::Written;
+        }
+    }
+
     /// Remembers that a scan is through.
     pub(super) fn mark_completed(&mut self) {
         if self.marker == Marker::Unknown {
@@ -307,9 +320,12 @@ fn skip_line(reader: &mut impl BufRead) -> io::Result<Skipped> {
     Ok(skipped)
 }
 
+fn marker_name(name: &[u8]) -> Vec<u8> {
+    [b".", name, b".cpt"].concat()
+}
+
 fn write_marker(folder: &OwnedFd, name: &[u8]) -> io::Result<()> {
-    let marker = [b".", name, b".cpt"].concat();
-    let file = open_in(folder, &marker)?;
+    let file = open_in(folder, &marker_name(name))?;
     if file.metadata()?.len() == 0 {
         file.write_all_at(b"#!X", 0)?;
     }

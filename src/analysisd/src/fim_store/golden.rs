@@ -136,7 +136,12 @@ impl Replay {
 fn golden_realtime_messages_give_the_recorded_alerts_and_databases() {
     let Some(folder) = folder("realtime") else { return };
     let snapshots = fs::read_to_string(folder.join("db_snapshots.txt")).unwrap();
-    let policy = Policy { auto_ignore: false, alert_new_files: true, ignore: Vec::new() };
+    let policy = Policy {
+        auto_ignore: false,
+        alert_new_files: true,
+        alert_first_scan: true,
+        ignore: Vec::new(),
+    };
     let mut replay = Replay::new(policy);
     let mut failures = Vec::new();
     let mut steps = steps(&folder).into_iter().peekable();
@@ -161,7 +166,8 @@ fn golden_realtime_messages_give_the_recorded_alerts_and_databases() {
 fn golden_scheduled_messages_give_the_recorded_alerts_and_database() {
     let Some(folder) = folder("scheduled") else { return };
     let ignore = vec![b".tmp$".to_vec(), b"/srv/fimdemo2/sched/ign".to_vec()];
-    let policy = Policy { auto_ignore: true, alert_new_files: true, ignore };
+    let policy =
+        Policy { auto_ignore: true, alert_new_files: true, alert_first_scan: true, ignore };
     let mut replay = Replay::new(policy);
     for step in steps(&folder).iter().filter(|step| &step.name[..2] <= "18") {
         replay.step(step);

@@ -17,7 +17,12 @@ struct Bench {
 impl Bench {
     fn new(auto_ignore: bool, alert_new_files: bool) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let policy = Policy { auto_ignore, alert_new_files, ignore: vec![b"/ignored".to_vec()] };
+        let policy = Policy {
+            auto_ignore,
+            alert_new_files,
+            alert_first_scan: true,
+            ignore: vec![b"/ignored".to_vec()],
+        };
         let store = FimStore::open(folder.path(), policy).unwrap();
         Self { folder, store, now: 1000 }
     }
@@ -288,4 +293,24 @@ fn mutated_messages_and_databases_never_panic() {
             bench.restart();
         }
     }
+}
+
+#[test]
+fn a_first_scan_is_silent_and_later_new_files_are_not() {
+    let dir = tempfile::tempdir().unwrap();
+    let policy = Policy { alert_new_files: true, ..Policy::default() };
+    let record = |n: u32| format!("{n}:33188:0:0:xxx:xxx /srv/file{n}").into_bytes();
+    let mut store = FimStore::open(dir.path(), policy.clone()).unwrap();
+    assert_eq!(
+        store.process(b"syscheck", &record(1), 1).unwrap(),
+        Outcome::Swallowed(Reason::NewFile)
+    );
+    store.process(b"syscheck", b"syscheck-db-completed", 2).unwrap();
+    assert!(matches!(store.process(b"syscheck", &record(2), 3).unwrap(), Outcome::Event(_)));
+    store.flush().unwrap();
+    let mut store = FimStore::open(dir.path(), policy).unwrap();
+    assert!(
+        matches!(store.process(b"syscheck", &record(3), 4).unwrap(), Outcome::Event(_)),
+        "after a restart too"
+    );
 }
