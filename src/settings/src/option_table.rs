@@ -26,6 +26,7 @@ pub const OPTIONS: &[OptionSpec] = &[
     option("analysisd.fts_list_size", 32, 12, 512),
     option("analysisd.fts_min_size_for_str", 14, 6, 128),
     option("analysisd.log_fw", 1, 0, 1),
+    option("analysisd.alert_first_scan", 0, 0, 1),
     option("analysisd.decoder_order_size", 256, 8, 1024),
     option("analysisd.sid_prev_matched_max", 128, 16, 65_536),
     option("analysisd.event_threads", 0, 0, 32),
