@@ -170,11 +170,17 @@ impl DailyFile {
         if let Some(folder) = path.parent() {
             DirBuilder::new().recursive(true).mode(0o750).create(folder)?;
         }
-        let mut file =
-            OpenOptions::new().read(true).append(true).create(true).mode(0o640).open(path)?;
-        complete_last_record(&mut file, self.place.record_end)?;
-        link(path, &self.logs.join(self.place.folder).join(self.place.link))?;
-        Ok(file)
+        loop {
+            let mut file =
+                OpenOptions::new().read(true).append(true).create(true).mode(0o640).open(path)?;
+            complete_last_record(&mut file, self.place.record_end)?;
+            match link(path, &self.logs.join(self.place.folder).join(self.place.link)) {
+                // Renamed between the two steps: there is another one to be made.
+                Err(error) if error.kind() == io::ErrorKind::NotFound && !leads_to(path, &file) => {
+                }
+                linked => return linked.map(|()| file),
+            }
+        }
     }
 }
 
@@ -353,7 +359,7 @@ mod tests {
 
     #[test]
     fn no_record_is_torn_or_lost_while_another_renames() {
-        const RECORDS: usize = 20_000;
+        const RECORDS: usize = 2_000;
         let dir = tempfile::tempdir().unwrap();
         let day = dir.path().join("alerts/2023/Nov");
         let mut file = DailyFile::new(dir.path(), ALERTS_JSON);
@@ -370,11 +376,13 @@ mod tests {
                 }
                 parts
             });
-            for n in 0..RECORDS {
+            let written = (0..RECORDS).try_for_each(|n| {
                 age(&mut file);
-                write(&mut file, DAY_ONE, format!("{n}\n").as_bytes());
-            }
+                file.waiting().extend_from_slice(format!("{n}\n").as_bytes());
+                file.flush(&Moment::utc(DAY_ONE))
+            });
             done.store(true, std::sync::atomic::Ordering::Relaxed);
+            written.unwrap();
             assert!(renamer.join().unwrap() > 1);
         });
         let mut numbers = Vec::new();
