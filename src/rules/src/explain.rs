@@ -54,7 +54,7 @@ pub struct Condition {
     pub name: String,
     /// What the rule wants, as written where that is known.
     pub wanted: Vec<u8>,
-    /// The text; `None`: the event has no such value.
+    /// The text, or its front if it is long; `None`: the event has no such value.
     pub tried_on: Option<Vec<u8>>,
 }
 
@@ -67,6 +67,13 @@ pub struct Fact {
     pub text: String,
     /// For programs.
     pub numbers: Vec<(&'static str, i64)>,
+}
+
+/// Longest text that a condition shows: thousands of rules may have failed on a long line.
+const MAX_TEXT: usize = 1024;
+
+fn cut(text: &[u8]) -> Vec<u8> {
+    text.get(..MAX_TEXT).unwrap_or(text).to_vec()
 }
 
 /// The effects that conditions have had on the world.

@@ -1,14 +1,20 @@
 //! `ossec-logtest`: what decoders and rules make of log lines; for people, for programs (`--json`), and for rule tests
-//! (`--test`, described in `docs/rule-tests.md`).
+//! (`--test`, described in `docs/rule-tests.md`); why (`--explain`, `docs/explain.md`); what is odd in rules (`--lint`); what
+//! they would have made of the past (`--replay`).
 //!
 //! It loads the same configuration as the analysis daemon, and reads and judges in memory: nothing is written.
 
 mod arguments;
 mod check;
+mod explain;
 #[cfg(test)]
 mod golden;
+mod ini;
 mod json;
+mod junit;
+mod lint;
 mod phases;
+mod replay;
 #[cfg(test)]
 mod samples;
 mod script;
@@ -27,7 +33,7 @@ use arguments::Arguments;
 use check::Report;
 use script::DecodedBy;
 use session::{MAX_LINE, Session};
-use setup::Setup;
+use setup::{Files, Setup};
 
 /// The name in front of every message.
 const NAME: &str = "ossec-testrule";
@@ -79,7 +85,11 @@ fn run(arguments: &Arguments) -> Result<u8, String> {
     }
     let host = sys::host::name();
     let host = host.split('.').next().unwrap_or_default();
-    let setup = Setup::load(&root, &config, host).map_err(|error| error.to_string())?;
+    let files = Files::read(&root, &config, host).map_err(|error| error.to_string())?;
+    let setup = files.load().map_err(|error| error.to_string())?;
+    if arguments.lint {
+        return lint_rules(&files, &setup, arguments);
+    }
     if !arguments.quiet {
         for warning in &setup.warnings {
             tell(&format!("{NAME}: WARN: {warning}\n"));
@@ -89,11 +99,21 @@ fn run(arguments: &Arguments) -> Result<u8, String> {
         return Ok(0);
     }
     if let Some(path) = &arguments.test {
-        return check_rules(&setup.engine, path, arguments.coverage);
+        return check_rules(&setup.engine, path, arguments);
+    }
+    if arguments.replay {
+        let other = match &arguments.against {
+            Some(path) => Some(other_rules(path, files, host).map_err(|error| error.to_string())?),
+            None => None,
+        };
+        return replay::run(setup.engine, other.map(|other| other.engine), arguments, become_user);
     }
     become_user()?;
     let clock = Clock { fixed: arguments.at };
     let input = io::stdin().lock();
+    if arguments.explain {
+        return explain_lines(&setup.engine, input, clock, arguments);
+    }
     if arguments.json {
         return answer_in_json(&setup.engine, input, io::stdout().lock(), clock, arguments.session)
             .map(|()| 0)
@@ -107,13 +127,73 @@ fn run(arguments: &Arguments) -> Result<u8, String> {
 }
 
 /// Runs rule tests: 0 if all is well, else 1.
-fn check_rules(engine: &Engine, path: &Path, coverage: bool) -> Result<u8, String> {
-    let report: Report = check::run(engine, path)
+fn check_rules(engine: &Engine, path: &Path, arguments: &Arguments) -> Result<u8, String> {
+    let report: Report = check::run(engine, path, arguments.filter.as_deref())
         .map_err(|error| format!("cannot read '{}': {}", error.path.display(), error.source))?;
+    if let Some(file) = &arguments.junit {
+        std::fs::write(file, junit::text(&report))
+            .map_err(|error| format!("cannot write '{}': {error}", file.display()))?;
+    }
     io::stdout().write_all(report.text(engine).as_bytes()).map_err(|error| broken(&error))?;
     let is_failure =
-        !report.failures.is_empty() || coverage && !report.unreached(engine).is_empty();
+        !report.failures.is_empty() || arguments.coverage && !report.unreached(engine).is_empty();
     Ok(is_failure.into())
+}
+
+/// Says what is odd in rules and decoders; 1 if that is a failure.
+fn lint_rules(files: &Files, setup: &Setup, arguments: &Arguments) -> Result<u8, String> {
+    let findings = files.lint(&setup.engine);
+    let shown = lint::Shown { all_notes: arguments.trace, json: arguments.json };
+    let report = lint::report(&findings, &setup.warnings, shown);
+    io::stdout().write_all(&report).map_err(|error| broken(&error))?;
+    let is_odd = lint::warnings(&findings) + setup.warnings.len() > 0;
+    Ok((arguments.strict && is_odd).into())
+}
+
+/// The rules that those in force are compared with: another configuration, install root, or folder of rules.
+fn other_rules(path: &Path, files: Files, host: &str) -> Result<Setup, setup::SetupError> {
+    if path.join("etc/ossec.conf").is_file() {
+        return Setup::load(path, &path.join("etc/ossec.conf"), host);
+    }
+    if path.is_dir() {
+        return files.with_rules_of(path)?.load();
+    }
+    // The root of .../etc/ossec.conf; of another place its own folder.
+    let folder = path.parent().unwrap_or(Path::new("."));
+    let root = if folder.ends_with("etc") { folder.parent() } else { None };
+    Setup::load(root.unwrap_or(folder), path, host)
+}
+
+/// Explains each line read; lines are judged together.
+fn explain_lines(
+    engine: &Engine,
+    mut input: impl BufRead,
+    clock: Clock,
+    arguments: &Arguments,
+) -> Result<u8, String> {
+    let why = match arguments.explain_rule {
+        Some(id) => Some(engine.rule_by_id(id).ok_or(format!("there is no rule {id}"))?),
+        None => None,
+    };
+    let mut session = Session::new(engine);
+    let (mut line, mut out) = (Vec::new(), Vec::new());
+    while read_line(&mut input, &mut line).map_err(|error| broken(&error))? {
+        if line.len() < MIN_LINE {
+            continue;
+        }
+        let mut event = session.decode(&line, DecodedBy::Decoders, b"stdin", clock.now());
+        let told = session.explain(&mut event);
+        let explained = explain::Explained { engine, event: &event, told: &told, why };
+        out.clear();
+        if arguments.json {
+            explained.write_json(&mut out);
+        } else {
+            explained.write_text(arguments.trace, &mut out);
+        }
+        let mut stdout = io::stdout().lock();
+        stdout.write_all(&out).and_then(|()| stdout.flush()).map_err(|error| broken(&error))?;
+    }
+    Ok(0)
 }
 
 /// One line of JSON for each line read, handed over at once.

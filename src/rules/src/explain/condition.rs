@@ -1,6 +1,6 @@
 //! Conditions of the event alone: what they are called, what they want, what they were tried on.
 
-use super::Condition;
+use super::{Condition, cut};
 use crate::condition::{Check, CompiledRule, dynamic};
 use crate::engine::{Compiled, Engine};
 use crate::event::{Decoded, Field};
@@ -40,7 +40,7 @@ impl Engine {
                 return Condition {
                     name,
                     wanted: text.as_written().into(),
-                    tried_on: value.map(<[u8]>::to_vec),
+                    tried_on: value.map(cut),
                 };
             }
             Check::Action(word) => ("action", word.clone(), event.field(Field::Action)),
@@ -59,7 +59,7 @@ impl Engine {
                 };
             }
             Check::Time(time) => {
-                let Moment { hour, minute } = Moment::of(event);
+                let (hour, minute) = (event.moment.hour, event.moment.minute);
                 return Condition {
                     name: "time".to_owned(),
                     wanted: time.to_string().into(),
@@ -73,19 +73,7 @@ impl Engine {
             Check::List(lookup) => return list_condition(lookup, event),
             Check::Never => ("srcgeoip", b"a country; none is ever known here".to_vec(), None),
         };
-        Condition { name: name.to_owned(), wanted, tried_on: tried_on.map(<[u8]>::to_vec) }
-    }
-}
-
-/// The wall clock of an event.
-struct Moment {
-    hour: u8,
-    minute: u8,
-}
-
-impl Moment {
-    fn of(event: &Decoded) -> Self {
-        Self { hour: event.moment.hour, minute: event.moment.minute }
+        Condition { name: name.to_owned(), wanted, tried_on: tried_on.map(cut) }
     }
 }
 
@@ -113,7 +101,7 @@ pub(super) fn list_condition(lookup: &ListLookup, event: &Decoded) -> Condition 
         ListField::Hostname => "hostname",
         ListField::ProgramName => "program_name",
     };
-    let tried_on = lookup.field.of(event).map(<[u8]>::to_vec);
+    let tried_on = lookup.field.of(event).map(cut);
     Condition { name: format!("list field=\"{field}\""), wanted, tried_on }
 }
 

@@ -2,7 +2,7 @@
 
 use pattern::Captures;
 
-use super::Condition;
+use super::{Condition, cut};
 use crate::decoder::{Base, Decoder, DecoderIndex};
 use crate::engine::Engine;
 use crate::event::Decoded;
@@ -168,7 +168,7 @@ fn root_end(root: &Decoder, event: &Decoded, captures: &mut Captures) -> Result<
 }
 
 fn pattern_failed(name: String, pattern: &Text, text: &[u8]) -> Condition {
-    Condition { name, wanted: pattern.as_written().to_vec(), tried_on: Some(text.to_vec()) }
+    Condition { name, wanted: pattern.as_written().to_vec(), tried_on: Some(cut(text)) }
 }
 
 fn tag(name: &str, pattern: &Text) -> String {

@@ -1,7 +1,7 @@
 //! What the memory said: counters, first-seen keys, kept outputs, lists, silence windows.
 
 use super::condition::list_condition;
-use super::{Condition, Effects, Fact};
+use super::{Condition, Effects, Fact, cut};
 use crate::correlate::{self, Correlation, Progress, ProgressEnd, Source};
 use crate::engine::Engine;
 use crate::event::Decoded;
@@ -180,7 +180,7 @@ impl Told {
     fn settle(&mut self, holds: bool, name: &str, wanted: &str, tried_on: Option<&[u8]>) {
         if !holds {
             let (name, wanted) = (name.to_owned(), wanted.as_bytes().to_vec());
-            self.failed = Some(Condition { name, wanted, tried_on: tried_on.map(<[u8]>::to_vec) });
+            self.failed = Some(Condition { name, wanted, tried_on: tried_on.map(cut) });
         }
     }
 }

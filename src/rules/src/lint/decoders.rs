@@ -93,7 +93,10 @@ impl Written<'_> {
             return;
         };
         // A child without anything of its own never becomes the final decoder.
-        if !["prematch", "prematch_pcre2", "regex", "pcre2"].iter().any(|tag| self.text(tag).is_some()) {
+        if !["prematch", "prematch_pcre2", "regex", "pcre2"]
+            .iter()
+            .any(|tag| self.text(tag).is_some())
+        {
             return;
         }
         let is_parent = |other: &&Self| other.name == parent && other.text("parent").is_none();
@@ -151,7 +154,11 @@ fn blocked(decoders: &[Written<'_>], found: &mut Vec<Finding>) {
 }
 
 /// Adds the children that a search, or the steps of a child, can come to; gives the one that ends every search.
-fn reach(decoders: &[Written<'_>], children: &[usize], reached: &mut HashSet<usize>) -> Option<usize> {
+fn reach(
+    decoders: &[Written<'_>],
+    children: &[usize],
+    reached: &mut HashSet<usize>,
+) -> Option<usize> {
     let child = |at: usize| children.get(at).and_then(|&child| decoders.get(child));
     let has_next = |at: usize| {
         let later = children.get(at + 1..).unwrap_or_default();

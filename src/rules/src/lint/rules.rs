@@ -100,7 +100,11 @@ impl Written<'_> {
                 ),
             );
             if self.number("timeframe") == Some(0) {
-                found.warn("timeframe", line, "timeframe=\"0\" counts only events of the very same second");
+                found.warn(
+                    "timeframe",
+                    line,
+                    "timeframe=\"0\" counts only events of the very same second",
+                );
             } else if self.element.attribute("timeframe").is_none() {
                 found.note("timeframe", line, "there is no timeframe: that of internal_options.conf holds (analysisd.default_timeframe)");
             }
@@ -115,11 +119,19 @@ impl Written<'_> {
             );
         }
         if self.element.attribute("maxsize").is_some() {
-            found.warn("maxsize", line, "maxsize is a least size: the rule holds for lines of at least so many bytes");
+            found.note(
+                "maxsize",
+                line,
+                "maxsize is a least size: the rule holds for lines of at least so many bytes",
+            );
         }
         let noalert = self.element.attribute("noalert");
         if let Some(value) = noalert.filter(|value| matches!(*value, b"0" | b"no" | b"")) {
-            found.warn("noalert", line, format!("noalert=\"{}\" is on, whatever its value; leave it out", short(value)));
+            found.warn(
+                "noalert",
+                line,
+                format!("noalert=\"{}\" is on, whatever its value; leave it out", short(value)),
+            );
         }
     }
 
@@ -153,7 +165,10 @@ impl Written<'_> {
     }
 
     fn relations(&self, found: &mut Findings<'_>) {
-        if self.has("if_matched_regex") && !self.has("if_matched_sid") && !self.has("if_matched_group") {
+        if self.has("if_matched_regex")
+            && !self.has("if_matched_sid")
+            && !self.has("if_matched_group")
+        {
             for tag in ["same_src_port", "same_dst_port", "same_location"] {
                 for tag in self.tags(tag) {
                     found.warn(
@@ -185,7 +200,8 @@ impl Written<'_> {
                 found.warn("noon", tag.line, "12 am is noon here; midnight is 0:00");
             }
             let negated = squeezed.starts_with('!');
-            let plain = crate::schedule::DayTime::parse(squeezed.trim_start_matches('!').as_bytes());
+            let plain =
+                crate::schedule::DayTime::parse(squeezed.trim_start_matches('!').as_bytes());
             let same = crate::schedule::DayTime::parse(tag.content.as_slice()) == plain;
             if negated && same {
                 found.warn(
@@ -245,7 +261,11 @@ impl Written<'_> {
         let line = self.element.line;
         let place = format!("{}:{}", first.file, first.element.line);
         if self.element.attribute("overwrite") != Some(b"yes") || self.id < 10 {
-            found.warn("duplicate-id", line, format!("rule {} exists already ({place}); both are tried", self.id));
+            found.warn(
+                "duplicate-id",
+                line,
+                format!("rule {} exists already ({place}); both are tried", self.id),
+            );
             return;
         }
         for tag in &self.element.children {
@@ -260,13 +280,17 @@ impl Written<'_> {
         }
         let kept = first.element.children.iter().find(|tag| {
             let name = tag.name.to_ascii_lowercase();
-            name.ends_with("pcre2") && !self.has(name.trim_end_matches("_pcre2"))
+            let plain = if name == "pcre2" { "regex" } else { name.trim_end_matches("_pcre2") };
+            name.ends_with("pcre2") && !self.has(plain)
         });
         if let Some(kept) = kept {
             found.warn(
                 "overwrite",
                 line,
-                format!("<{}> of the first rule ({}:{}) stays in force", kept.name, first.file, kept.line),
+                format!(
+                    "<{}> of the first rule ({}:{}) stays in force",
+                    kept.name, first.file, kept.line
+                ),
             );
         }
         if self.is_correlated() && !first.is_correlated() {
@@ -301,7 +325,8 @@ fn groups(rules: &[Written<'_>], engine: &Engine, found: &mut Vec<Finding>) {
         else {
             continue;
         };
-        let counts = |facts: &&crate::rule::Rule| facts.level > 0 && pattern.is_match(&facts.groups);
+        let counts =
+            |facts: &&crate::rule::Rule| facts.level > 0 && pattern.is_match(&facts.groups);
         let later: Vec<String> = engine
             .rules()
             .iter()
@@ -314,7 +339,10 @@ fn groups(rules: &[Written<'_>], engine: &Engine, found: &mut Vec<Finding>) {
             found.warn(
                 "loaded-later",
                 tag.line,
-                format!("rules that come later in the files have this group, and never count: {}", some(&later)),
+                format!(
+                    "rules that come later in the files have this group, and never count: {}",
+                    some(&later)
+                ),
             );
         }
         let hidden: Vec<String> = engine
@@ -328,10 +356,13 @@ fn groups(rules: &[Written<'_>], engine: &Engine, found: &mut Vec<Finding>) {
             .map(|facts| facts.id.to_string())
             .collect();
         if !hidden.is_empty() {
-            found.warn(
+            found.note(
                 "hidden-from-group",
                 tag.line,
-                format!("rules of this group that an if_matched_sid counts do not count here: {}", some(&hidden)),
+                format!(
+                    "rules of this group that an if_matched_sid counts do not count here: {}",
+                    some(&hidden)
+                ),
             );
         }
         let twice: Vec<String> = engine
@@ -339,14 +370,19 @@ fn groups(rules: &[Written<'_>], engine: &Engine, found: &mut Vec<Finding>) {
             .iter()
             .take(at)
             .filter(counts)
-            .filter(|facts| engine.rule_by_id(facts.id).is_some_and(|index| counts_twice(engine, index)))
+            .filter(|facts| {
+                engine.rule_by_id(facts.id).is_some_and(|index| counts_twice(engine, index))
+            })
             .map(|facts| facts.id.to_string())
             .collect();
         if !twice.is_empty() {
-            found.warn(
+            found.note(
                 "counts-twice",
                 tag.line,
-                format!("rules that stand at several places of the tree count as often: {}", some(&twice)),
+                format!(
+                    "rules that stand at several places of the tree count as often: {}",
+                    some(&twice)
+                ),
             );
         }
     }

@@ -9,14 +9,24 @@ pub(super) const USAGE: &str = "\
 ossec-logtest: shows what decoders and rules make of log lines
   ossec-logtest [-Vhdtavq] [-c config] [-D dir] [-U rule:level:decoder]
   ossec-logtest --json [--session]
-  ossec-logtest --test FILE|FOLDER [--coverage]
+  ossec-logtest --explain [RULE] [--json]
+  ossec-logtest --lint [--strict] [--json]
+  ossec-logtest --test FILE|FOLDER [--filter WORD] [--coverage] [--junit FILE]
+  ossec-logtest --replay [--against CONFIG|FOLDER] [--json] FILE...
     -a          Show alerts, as they would be written, instead of the phases
     -v          Show each rule that is tried
     -U r:l:d    Check the rule, level and decoder of the line; the exit code tells what differs
     --json      One line of JSON for each line read; each line is judged as if it were the first
     --session   With --json: lines are judged together, so that rules can count them
-    --test P    Run the rule tests of a file, or of all *.test files below a folder
+    --explain   What each line was tried on, and what failed; with RULE: why this rule did, or did not, fire
+    --lint      Look for rules and decoders that do something else than they seem to
+    --strict    With --lint: exit code 1 if there is a warning
+    --test P    Run the rule tests of a file, or of all *.test and *.ini files below a folder
+    --filter W  With --test: only tests with this word in their file name or title
     --coverage  With --test: a rule that no test reaches is a failure
+    --junit F   With --test: write the results as JUnit XML, too
+    --replay    Judge archives or logs (also .gz, .zst) by the times in their lines
+    --against P With --replay: show how the alerts of other rules differ (an ossec.conf, or a folder of rules)
     --at TIME   The clock stands at this time in UTC: '2023-11-14 22:13:20'
     -t          Check the configuration, rules and decoders, then exit
     -q          Say nothing but the results
@@ -59,20 +69,49 @@ pub(super) struct Arguments {
     pub(super) coverage: bool,
     /// `--at`
     pub(super) at: Option<i64>,
+    /// `--explain`
+    pub(super) explain: bool,
+    /// The rule behind `--explain`
+    pub(super) explain_rule: Option<u32>,
+    /// `--lint`
+    pub(super) lint: bool,
+    /// `--strict`
+    pub(super) strict: bool,
+    /// `--filter`
+    pub(super) filter: Option<String>,
+    /// `--junit`
+    pub(super) junit: Option<PathBuf>,
+    /// `--replay`
+    pub(super) replay: bool,
+    /// `--against`
+    pub(super) against: Option<PathBuf>,
+    /// What stands behind the options: files to replay.
+    pub(super) files: Vec<PathBuf>,
 }
 
 /// Reads what stands behind the program's name; the error says what is odd.
 pub(super) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Arguments, String> {
     let mut asked = Arguments::default();
-    let mut arguments = arguments.into_iter();
+    let mut arguments = arguments.into_iter().peekable();
     while let Some(argument) = arguments.next() {
+        if argument == "--explain" {
+            asked.explain = true;
+            // A rule may follow.
+            let rule = |word: &OsString| word.to_str().and_then(|word| word.parse().ok());
+            asked.explain_rule = arguments.peek().and_then(rule);
+            if asked.explain_rule.is_some() {
+                arguments.next();
+            }
+            continue;
+        }
         if let Some(name) = argument.as_bytes().strip_prefix(b"--") {
             long(&mut asked, name, &mut arguments)?;
             continue;
         }
         let Some(flags) = argument.as_bytes().strip_prefix(b"-").filter(|flags| !flags.is_empty())
         else {
-            return Err(format!("unexpected argument '{}'", argument.to_string_lossy()));
+            asked.files.push(argument.into());
+            continue;
         };
         short(&mut asked, flags, &mut arguments)?;
     }
@@ -102,6 +141,18 @@ fn long(
             let epoch = super::script::date(given.as_bytes());
             asked.at = Some(epoch.ok_or("expected --at '2023-11-14 22:13:20'")?);
         }
+        b"explain" => {
+            let rule = value()?;
+            let number = rule.to_str().and_then(|rule| rule.parse().ok());
+            asked.explain_rule = Some(number.ok_or("expected --explain with a rule number")?);
+            asked.explain = true;
+        }
+        b"lint" => asked.lint = true,
+        b"strict" => asked.strict = true,
+        b"filter" => asked.filter = Some(value()?.to_string_lossy().into_owned()),
+        b"junit" => asked.junit = Some(value()?.into()),
+        b"replay" => asked.replay = true,
+        b"against" => asked.against = Some(value()?.into()),
         b"json" => asked.json = true,
         b"session" => asked.session = true,
         b"coverage" => asked.coverage = true,
@@ -150,17 +201,37 @@ fn short(
 }
 
 fn check(asked: &Arguments) -> Result<(), String> {
-    let modes = [asked.json, asked.test.is_some(), asked.unit.is_some(), asked.alerts];
-    if modes.iter().filter(|&&mode| mode).count() > 1 {
-        return Err("only one of -a, -U, --json and --test can be given".to_owned());
+    let modes =
+        [asked.test.is_some(), asked.unit.is_some(), asked.explain, asked.lint, asked.replay];
+    let modes = modes.iter().filter(|&&mode| mode).count() + usize::from(asked.alerts);
+    let json_alone = asked.json && (asked.test.is_some() || asked.unit.is_some() || asked.alerts);
+    if modes > 1 || json_alone {
+        return Err(
+            "only one of -a, -U, --explain, --lint, --replay, --test can be given; --json goes with --explain, --lint, --replay"
+                .to_owned(),
+        );
     }
-    if asked.session && !asked.json {
-        return Err("--session goes with --json".to_owned());
+    let alone = asked.json && modes == 0;
+    let needs = [
+        (asked.session && !alone, "--session goes with --json"),
+        (asked.coverage && asked.test.is_none(), "--coverage goes with --test"),
+        (asked.filter.is_some() && asked.test.is_none(), "--filter goes with --test"),
+        (asked.junit.is_some() && asked.test.is_none(), "--junit goes with --test"),
+        (
+            asked.coverage && asked.filter.is_some(),
+            "--coverage needs all tests, --filter leaves some out",
+        ),
+        (asked.strict && !asked.lint, "--strict goes with --lint"),
+        (asked.against.is_some() && !asked.replay, "--against goes with --replay"),
+        (asked.replay && asked.files.is_empty(), "--replay needs files"),
+    ];
+    if let Some((_, text)) = needs.iter().find(|(odd, _)| *odd) {
+        return Err((*text).to_owned());
     }
-    if asked.coverage && asked.test.is_none() {
-        return Err("--coverage goes with --test".to_owned());
+    match asked.files.first() {
+        Some(file) if !asked.replay => Err(format!("unexpected argument '{}'", file.display())),
+        _ => Ok(()),
     }
-    Ok(())
 }
 
 #[cfg(test)]
@@ -188,6 +259,21 @@ mod tests {
     }
 
     #[test]
+    fn a_rule_may_follow_explain() {
+        let asked = parsed(&["--explain", "5716", "--json"]).unwrap();
+        assert!(asked.explain && asked.json && asked.explain_rule == Some(5716));
+        assert_eq!(parsed(&["--explain", "-q"]).unwrap().explain_rule, None);
+        assert_eq!(parsed(&["--explain=7"]).unwrap().explain_rule, Some(7));
+    }
+
+    #[test]
+    fn files_to_replay_may_stand_anywhere() {
+        let asked = parsed(&["a.log", "--replay", "b.gz", "--against", "etc"]).unwrap();
+        assert_eq!(asked.files, [PathBuf::from("a.log"), PathBuf::from("b.gz")]);
+        assert_eq!(asked.against, Some(PathBuf::from("etc")));
+    }
+
+    #[test]
     fn odd_arguments_are_refused() {
         for words in [
             &["x"][..],
@@ -199,6 +285,14 @@ mod tests {
             &["--session"],
             &["--coverage"],
             &["-"],
+            &["--replay"],
+            &["--replay", "--lint", "x"],
+            &["--against", "x"],
+            &["--strict"],
+            &["--test", "a", "--json"],
+            &["--test", "a", "--filter", "b", "--coverage"],
+            &["--explain", "x"],
+            &["--explain=x"],
         ] {
             assert!(parsed(words).is_err(), "{words:?}");
         }

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use alerts::Moment;
 use rules::Engine;
 
+use super::ini;
 use super::script::{self, Event, Expected, Test};
 use super::session::{Session, Verdict};
 
@@ -21,10 +22,27 @@ pub(super) struct Report {
     pub(super) tests: usize,
     /// Tests of which something was not as expected.
     pub(super) failed: usize,
+    /// What became of each test, and of each file that cannot be read as written.
+    pub(super) cases: Vec<Case>,
     /// One line each: `file:line: what: expected ..., got ...`.
     pub(super) failures: Vec<String>,
+    /// Only tests with this word in file name or title.
+    filter: Option<String>,
     /// Numbers of the rules that a passing `rule:` ended at or passed through.
     reached: HashSet<u32>,
+}
+
+/// What became of one test.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Case {
+    /// File that it stands in.
+    pub(super) file: String,
+    /// Line of its first event.
+    pub(super) line: usize,
+    /// Its title, or the line of its first event.
+    pub(super) title: String,
+    /// What was not as expected.
+    pub(super) failures: Vec<String>,
 }
 
 /// A file or folder of tests that cannot be read.
@@ -36,20 +54,39 @@ pub(super) struct Unreadable {
     pub(super) source: io::Error,
 }
 
-/// Runs the tests of a file, or of all `*.test` files below a folder in the order of their names.
-pub(super) fn run(engine: &Engine, path: &Path) -> Result<Report, Unreadable> {
-    let mut report = Report::default();
-    for file in files(path)? {
-        let text = fs::read(&file).map_err(|source| Unreadable { path: file.clone(), source })?;
+/// Most files of tests.
+const MAX_FILES: usize = 10_000;
+/// Longest file of tests.
+const MAX_FILE: u64 = 64 << 20;
+
+/// Runs the tests of a file, or of all `*.test` and `*.ini` files below a folder in the order of their names; with a
+/// filter only those whose file name or title has it.
+pub(super) fn run(
+    engine: &Engine,
+    path: &Path,
+    filter: Option<&str>,
+) -> Result<Report, Unreadable> {
+    let mut report = Report { filter: filter.map(str::to_owned), ..Report::default() };
+    let mut found = Vec::new();
+    files(path, &mut found)?;
+    for file in found {
+        let unreadable = |source| Unreadable { path: file.clone(), source };
+        if fs::metadata(&file).map_err(unreadable)?.len() > MAX_FILE {
+            return Err(unreadable(io::Error::other(format!(
+                "it is longer than {MAX_FILE} bytes"
+            ))));
+        }
+        let text = fs::read(&file).map_err(unreadable)?;
         report.file(engine, &file.display().to_string(), &text);
     }
     Ok(report)
 }
 
-fn files(path: &Path) -> Result<Vec<PathBuf>, Unreadable> {
+fn files(path: &Path, found: &mut Vec<PathBuf>) -> Result<(), Unreadable> {
     let unreadable = |source| Unreadable { path: path.to_owned(), source };
     if !fs::metadata(path).map_err(unreadable)?.is_dir() {
-        return Ok(vec![path.to_owned()]);
+        found.push(path.to_owned());
+        return Ok(());
     }
     let mut entries = Vec::new();
     for entry in fs::read_dir(path).map_err(unreadable)? {
@@ -58,31 +95,60 @@ fn files(path: &Path) -> Result<Vec<PathBuf>, Unreadable> {
         entries.push((entry.path(), is_folder));
     }
     entries.sort();
-    let mut found = Vec::new();
     for (entry, is_folder) in entries {
         if is_folder {
-            found.extend(files(&entry)?);
-        } else if entry.extension().is_some_and(|extension| extension == "test") {
+            files(&entry, found)?;
+        } else if entry.extension().is_some_and(|kind| kind == "test" || kind == "ini") {
             found.push(entry);
         }
+        if found.len() > MAX_FILES {
+            return Err(unreadable(io::Error::other(format!(
+                "there are more than {MAX_FILES} tests"
+            ))));
+        }
     }
-    Ok(found)
+    Ok(())
 }
 
 impl Report {
     /// Runs the tests of one file.
     pub(super) fn file(&mut self, engine: &Engine, name: &str, text: &[u8]) {
-        let (tests, errors) = script::parse(text);
+        let (tests, errors) = match name.ends_with(".ini") {
+            true => ini::parse(text),
+            false => script::parse(text),
+        };
         self.files += 1;
         for error in errors {
             self.failures.push(format!("{name}:{}: {error}", error.line));
+            self.cases.push(Case {
+                file: name.to_owned(),
+                line: error.line,
+                title: "the file is read".to_owned(),
+                failures: vec![error.text],
+            });
         }
         for test in &tests {
+            if !self.wants(name, test) {
+                continue;
+            }
             self.tests += 1;
             let before = self.failures.len();
             self.test(engine, name, test);
             self.failed += usize::from(self.failures.len() > before);
+            let line = test.events.first().map_or(0, |event| event.line);
+            let title = match test.title.as_str() {
+                "" => format!("line {line}"),
+                title => title.to_owned(),
+            };
+            let failures = self.failures.get(before..).unwrap_or_default().to_vec();
+            self.cases.push(Case { file: name.to_owned(), line, title, failures });
         }
+    }
+
+    fn wants(&self, file: &str, test: &Test) -> bool {
+        let Some(word) = &self.filter else { return true };
+        let file = file.rsplit('/').next().unwrap_or(file);
+        file.contains(word.as_str()) || test.title.contains(word.as_str())
     }
 
     fn test(&mut self, engine: &Engine, file: &str, test: &Test) {
@@ -92,7 +158,10 @@ impl Report {
             let mut says_rule = false;
             let mut passed = true;
             for expectation in &event.expected {
-                says_rule |= matches!(expectation.what, Expected::Rule(Some(_)));
+                says_rule |= matches!(
+                    expectation.what,
+                    Expected::Rule(Some(_)) | Expected::Outcome { matches: true, .. }
+                );
                 if let Err(difference) = compare(engine, &verdict, &expectation.what) {
                     passed = false;
                     let title = if test.title.is_empty() {
@@ -132,7 +201,7 @@ impl Report {
             out.push_str(failure);
             out.push('\n');
         }
-        let unreached = self.unreached(engine);
+        let unreached = if self.filter.is_none() { self.unreached(engine) } else { Vec::new() };
         if !unreached.is_empty() {
             // Writing to a String cannot fail.
             let _ = writeln!(out, "\nNo test reaches these rules:");
@@ -143,14 +212,15 @@ impl Report {
         }
         let passed = self.tests - self.failed;
         let rules = engine.rules().len();
-        let _ = writeln!(
+        let _ = write!(
             out,
-            "{} tests in {} files: {passed} passed, {} failed. {} of {rules} rules reached.",
-            self.tests,
-            self.files,
-            self.failed,
-            rules - unreached.len()
+            "{} tests in {} files: {passed} passed, {} failed.",
+            self.tests, self.files, self.failed
         );
+        if self.filter.is_none() {
+            let _ = write!(out, " {} of {rules} rules reached.", rules - unreached.len());
+        }
+        out.push('\n');
         out
     }
 }
@@ -215,6 +285,26 @@ fn compare(engine: &Engine, verdict: &Verdict, expected: &Expected) -> Result<()
         }
         Expected::Hostname(name) => {
             same("hostname", text(Some(name)), text(Some(event.hostname())))
+        }
+        Expected::Outcome { rule: id, level, decoder, matches } => {
+            let name = engine.decoder_name(event).unwrap_or("(null)");
+            let number = |n: Option<u32>| n.map_or(String::new(), |n| n.to_string());
+            let got = [
+                number(rule.map(|rule| rule.id)),
+                number(rule.map(|rule| rule.level.into())),
+                name.to_owned(),
+            ];
+            let wanted = [id, level, decoder];
+            let is_it = wanted
+                .iter()
+                .zip(&got)
+                .all(|(want, got)| got.as_bytes().eq_ignore_ascii_case(want));
+            if is_it == *matches {
+                return Ok(());
+            }
+            let wanted = wanted.map(|part| String::from_utf8_lossy(part).into_owned()).join(":");
+            let other = if *matches { "" } else { "anything but " };
+            Err(format!("rule:level:decoder: expected {other}{wanted}, got {}", got.join(":")))
         }
         Expected::Field { label, value } => {
             let printed = printed_label(label);
@@ -347,15 +437,16 @@ mod tests {
     fn files_are_found_below_folders_in_order() {
         let folder = tempfile::tempdir().unwrap();
         fs::create_dir(folder.path().join("b")).unwrap();
-        for name in ["c.test", "b/a.test", "a.test", "a.txt"] {
+        for name in ["c.test", "b/a.test", "a.test", "a.txt", "d.ini"] {
             fs::write(folder.path().join(name), "").unwrap();
         }
-        let found = files(folder.path()).unwrap();
+        let mut found = Vec::new();
+        files(folder.path(), &mut found).unwrap();
         let names: Vec<_> = found
             .iter()
             .map(|path| path.strip_prefix(folder.path()).unwrap().to_str().unwrap())
             .collect();
-        assert_eq!(names, ["a.test", "b/a.test", "c.test"]);
-        assert!(files(&folder.path().join("none")).is_err());
+        assert_eq!(names, ["a.test", "b/a.test", "c.test", "d.ini"]);
+        assert!(files(&folder.path().join("none"), &mut found).is_err());
     }
 }

@@ -65,14 +65,14 @@ fn number(key: &[u8], value: Option<u32>, out: &mut Vec<u8>) {
     }
 }
 
-fn optional(text: Option<&[u8]>, out: &mut Vec<u8>) {
+pub(super) fn optional(text: Option<&[u8]>, out: &mut Vec<u8>) {
     match text {
         Some(text) => string(text, out),
         None => out.extend_from_slice(b"null"),
     }
 }
 
-fn string(text: &[u8], out: &mut Vec<u8>) {
+pub(super) fn string(text: &[u8], out: &mut Vec<u8>) {
     out.push(b'"');
     for chunk in text.utf8_chunks() {
         for character in chunk.valid().chars() {

@@ -13,7 +13,8 @@ const DECODERS: &[u8] = br#"
 </decoder>
 "#;
 
-const RULES: &[u8] = br#"
+/// The rules of [`engine`].
+pub(super) const RULES_TEXT: &str = r#"
 <group name="local,">
   <rule id="100000" level="0">
     <decoded_as>app</decoded_as>
@@ -36,8 +37,13 @@ const RULES: &[u8] = br#"
 
 /// Knows one program, `app`, and counts its failed logins.
 pub(super) fn engine() -> Engine {
+    engine_of(RULES_TEXT.as_bytes())
+}
+
+/// The same decoders with other rules.
+pub(super) fn engine_of(rules: &[u8]) -> Engine {
     let options = Options { mode: Mode::Tool, hostname: b"here".to_vec(), ..Options::default() };
     let decoders = [Source { name: "decoder.xml", text: DECODERS }];
-    let rules = [Source { name: "rules.xml", text: RULES }];
+    let rules = [Source { name: "rules.xml", text: rules }];
     rules::load(&decoders, &rules, &[], options).unwrap().engine
 }

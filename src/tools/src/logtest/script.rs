@@ -5,7 +5,7 @@ use std::fmt;
 use rules::{Builtin, FileChange};
 
 /// When events happen unless a test says otherwise: Tuesday, 2023-11-14 22:13:20.
-const USUAL_EPOCH: i64 = 1_700_000_000;
+pub(super) const USUAL_EPOCH: i64 = 1_700_000_000;
 
 /// Events of one `repeat:` at most.
 const MAX_REPEAT: u32 = 100_000;
@@ -77,6 +77,8 @@ pub(super) enum Expected {
     Hostname(Vec<u8>),
     /// `label = value`
     Field { label: Vec<u8>, value: Vec<u8> },
+    /// Of an `.ini` test: rule, level and decoder together are this, or, if not `matches`, anything but this.
+    Outcome { rule: Vec<u8>, level: Vec<u8>, decoder: Vec<u8>, matches: bool },
 }
 
 /// A line that is no line of a test file.

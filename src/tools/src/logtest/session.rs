@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 
 use alerts::Moment;
+use rules::explain::Explanation;
 use rules::{
     Builtin, Decoded, Engine, FileDetails, Judgement, MemoryWorld, RawEvent, RuleIndex, State, Step,
 };
@@ -83,6 +84,13 @@ impl<'e> Session<'e> {
         self.conclude(event, judgement, steps)
     }
 
+    /// The same, with everything that was tried and what failed.
+    pub(super) fn explain(&mut self, event: &mut Decoded) -> Explanation {
+        let told = self.engine.judge_explained(&mut self.state, event, &mut self.world);
+        self.alerts += u64::from(told.judgement.log);
+        told
+    }
+
     fn conclude(&mut self, event: Decoded, judgement: Judgement, steps: Vec<Step>) -> Verdict {
         self.alerts += u64::from(judgement.log);
         Verdict { event, judgement, steps }
@@ -111,7 +119,7 @@ impl Verdict {
 }
 
 /// What the text of an integrity event says about its file, so that rules can look at its name.
-fn file_of(text: &[u8]) -> Option<FileDetails> {
+pub(super) fn file_of(text: &[u8]) -> Option<FileDetails> {
     let mut quoted = text.splitn(3, |&byte| byte == b'\'').skip(1);
     let path = quoted.next().filter(|_| quoted.next().is_some())?;
     path.starts_with(b"/").then(|| FileDetails { path: path.to_vec(), ..FileDetails::default() })

@@ -5,6 +5,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use rules::lint::{self, Finding};
 use rules::{Engine, LoadError, Mode, Options, Source};
 use settings::{ConfigErrors, InternalOptions};
 
@@ -27,17 +28,28 @@ pub(super) enum SetupError {
     Rules(Vec<LoadError>),
 }
 
+/// The configured files, read but not yet understood.
+pub(super) struct Files {
+    decoders: Vec<Named>,
+    rules: Vec<Named>,
+    lists: Vec<Named>,
+    options: Options,
+    warnings: Vec<String>,
+}
+
 impl Setup {
     /// Reads `config` and what it names below `root`; `host` is who writes lines without a host name.
     pub(super) fn load(root: &Path, config: &Path, host: &str) -> Result<Self, SetupError> {
+        Files::read(root, config, host)?.load()
+    }
+}
+
+impl Files {
+    /// Reads `config` and what it names below `root`.
+    pub(super) fn read(root: &Path, config: &Path, host: &str) -> Result<Self, SetupError> {
         let settings = settings::load(config).map_err(SetupError::Settings)?;
         let tunables = InternalOptions::load(root).map_err(SetupError::Settings)?;
         let files = settings.rules.resolve(root).map_err(SetupError::Settings)?;
-        let read = |paths: &[PathBuf]| {
-            paths.iter().map(|path| Named::read(root, path)).collect::<Result<Vec<_>, _>>()
-        };
-        let (decoders, rules, lists) =
-            (read(&files.decoders)?, read(&files.rules)?, read(&files.lists)?);
         let number = |key| usize::try_from(tunables.number(key)).unwrap_or(usize::MAX);
         let options = Options {
             mode: Mode::Tool,
@@ -53,11 +65,62 @@ impl Setup {
             sid_prev_matched_max: number("analysisd.sid_prev_matched_max"),
             ..Options::default()
         };
-        let loaded = rules::load(&sources(&decoders), &sources(&rules), &sources(&lists), options)
+        Ok(Self {
+            decoders: Named::read_all(root, &files.decoders)?,
+            rules: Named::read_all(root, &files.rules)?,
+            lists: Named::read_all(root, &files.lists)?,
+            options,
+            warnings: settings.warnings.iter().map(ToString::to_string).collect(),
+        })
+    }
+
+    /// Makes an engine of them.
+    pub(super) fn load(&self) -> Result<Setup, SetupError> {
+        let (decoders, rules) = (sources(&self.decoders), sources(&self.rules));
+        let loaded = rules::load(&decoders, &rules, &sources(&self.lists), self.options.clone())
             .map_err(SetupError::Rules)?;
-        let warnings = settings.warnings.iter().map(ToString::to_string);
-        let warnings = warnings.chain(loaded.warnings.iter().map(ToString::to_string)).collect();
-        Ok(Self { engine: loaded.engine, warnings })
+        let warnings = loaded.warnings.iter().map(ToString::to_string);
+        let warnings = self.warnings.iter().cloned().chain(warnings).collect();
+        Ok(Setup { engine: loaded.engine, warnings })
+    }
+
+    /// What is odd in decoders and rules, though they load.
+    pub(super) fn lint(&self, engine: &Engine) -> Vec<Finding> {
+        lint::lint(&sources(&self.decoders), &sources(&self.rules), engine)
+    }
+
+    /// The same, with the rules of a folder in the place of the configured ones: those of the same names in the
+    /// same order, then the others by name. A `decoder.xml` or `local_decoder.xml` there is taken, too.
+    pub(super) fn with_rules_of(mut self, folder: &Path) -> Result<Self, SetupError> {
+        let unreadable = |error| SetupError::File(folder.to_owned(), error);
+        let mut paths = Vec::new();
+        for entry in fs::read_dir(folder).map_err(unreadable)? {
+            let path = entry.map_err(unreadable)?.path();
+            if path.extension().is_some_and(|extension| extension == "xml") {
+                paths.push(path);
+            }
+        }
+        paths.sort();
+        let is_decoder = |path: &PathBuf| {
+            path.file_name()
+                .is_some_and(|name| name == "decoder.xml" || name == "local_decoder.xml")
+        };
+        let (decoders, mut rules): (Vec<_>, Vec<_>) = paths.into_iter().partition(is_decoder);
+        if rules.is_empty() {
+            let nothing = io::Error::new(io::ErrorKind::NotFound, "no *.xml rule file in it");
+            return Err(unreadable(nothing));
+        }
+        let place = |path: &PathBuf| {
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            let is_it = |rule: &Named| rule.name.rsplit('/').next() == Some(&*name);
+            self.rules.iter().position(is_it).unwrap_or(usize::MAX)
+        };
+        rules.sort_by_key(place);
+        self.rules = Named::read_all(folder, &rules)?;
+        if !decoders.is_empty() {
+            self.decoders = Named::read_all(folder, &decoders)?;
+        }
+        Ok(self)
     }
 }
 
@@ -68,6 +131,10 @@ struct Named {
 }
 
 impl Named {
+    fn read_all(root: &Path, paths: &[PathBuf]) -> Result<Vec<Self>, SetupError> {
+        paths.iter().map(|path| Self::read(root, path)).collect()
+    }
+
     fn read(root: &Path, path: &Path) -> Result<Self, SetupError> {
         let text = fs::read(path).map_err(|error| SetupError::File(path.to_owned(), error))?;
         Ok(Self { name: path.strip_prefix(root).unwrap_or(path).display().to_string(), text })
