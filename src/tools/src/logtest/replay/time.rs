@@ -1,7 +1,7 @@
 //! When a line was written, by the time in it.
 //!
-//! A time without a year takes the year in which it comes closest to the line before; the first of a file the latest year
-//! that does not lie after the file's own time. A line without a time keeps that of the line before.
+//! A time without a year takes the year in which it comes closest to the line before, the first of a file the latest one;
+//! neither lies after the file's own time. A line without a time keeps that of the line before.
 
 use alerts::Moment;
 use jiff::civil::DateTime;
@@ -82,12 +82,11 @@ impl Times {
                 let epochs = years.filter_map(|year| {
                     self.local(DateTime::new(year, month, day, hour, minute, second, 0).ok()?)
                 });
+                let latest = self.reference.max(near).saturating_add(AHEAD);
+                let mut epochs = epochs.filter(|&epoch| epoch <= latest);
                 match self.last {
-                    Some(last) => epochs.min_by_key(|epoch| (epoch - last).abs()),
-                    None => {
-                        let mut epochs = epochs;
-                        epochs.find(|&epoch| epoch <= self.reference.saturating_add(AHEAD))
-                    }
+                    Some(last) => epochs.min_by_key(|epoch| epoch.abs_diff(last)),
+                    None => epochs.next(),
                 }
             }
         }
@@ -337,6 +336,9 @@ mod tests {
         // The file is of November 2023, so this December is of 2022.
         assert_eq!(times.of(b"Dec 31 23:59:59 x").year, 2022);
         assert_eq!(times.of(b"Jan  1 00:00:01 x").year, 2023);
+        assert_eq!(times.of(b"Dec 31 23:59:58 x").year, 2022);
+        assert_eq!(times.of(b"Dec 31 23:59:59 x").year, 2022);
+        times.of(b"Nov 10 10:00:00 x");
         assert_eq!(times.of(b"Dec 31 23:59:58 x").year, 2022);
         times.next_file(THEN);
         assert_eq!(times.of(b"Nov 15 10:00:00 x").year, 2023);
