@@ -32,6 +32,8 @@ pub(crate) struct Tail {
     pub head: Vec<u8>,
     /// When it had been written last as it was taken up, in nanoseconds since 1970.
     pub since: u64,
+    /// Whether it was found beside the watched path, not under it: it may be a copy.
+    pub found_beside: bool,
     /// An event to hand over before its first line: how it came to be read.
     pub announcement: Option<String>,
     /// Records that are not handed over yet.
@@ -148,6 +150,7 @@ impl Tail {
             identity: opened.identity,
             since: nanoseconds(opened.modified),
             head: opened.head,
+            found_beside: false,
             announcement: None,
             ready: VecDeque::new(),
             resume: None,
@@ -293,6 +296,15 @@ impl Tail {
         Opened::of(self.file.try_clone()?)
     }
 
+    /// Whether it was found beside the watched path, and all that is in it is also what `other` begins with.
+    pub(crate) fn is_copy_of(&self, other: &Opened) -> bool {
+        if !self.found_beside || self.finished || !other.head.starts_with(&self.head) {
+            return false;
+        }
+        let mine = read_range(&self.file, 0, CHUNK as u64);
+        !mine.is_empty() && read_range(&other.file, 0, CHUNK as u64).starts_with(&mine)
+    }
+
     /// When it was written last; now, if that cannot be told.
     pub(crate) fn modified(&self) -> SystemTime {
         self.file.metadata().and_then(|meta| meta.modified()).unwrap_or_else(|_| SystemTime::now())
@@ -302,6 +314,7 @@ impl Tail {
     pub(crate) fn move_to(&mut self, copy: Opened) {
         self.identity = copy.identity;
         self.since = nanoseconds(copy.modified);
+        self.found_beside = false;
         self.file = copy.file;
     }
 }

@@ -278,6 +278,15 @@ impl Watch {
                 self.say_unreadable(&error);
             }
         }
+        // A copy of it was found first, while it was being made: the file itself is read instead.
+        if let Some(at) = self.generations.iter().position(|tail| tail.is_copy_of(&opened))
+            && let Some(mut tail) = self.generations.remove(at)
+        {
+            desk.notices.watch_file(&opened.file, &self.path, self.id);
+            tail.move_to(opened);
+            self.generations.push_back(tail);
+            return self.describe(self.generations.len() - 1, desk);
+        }
         let last = self.generations.back().filter(|tail| !tail.is_finished()).map(Tail::modified);
         let announcement = last.map(|last| {
             self.insert_between(self.generations.len(), last.., &opened, desk);
@@ -314,6 +323,9 @@ impl Watch {
                 && opened.identity == sibling.identity
             {
                 self.insert(at + count, opened, None, desk);
+                if let Some(tail) = self.generations.get_mut(at + count) {
+                    tail.found_beside = true;
+                }
                 count += 1;
             }
         }
@@ -422,6 +434,10 @@ impl Watch {
         let is_rotation = path.parent() == self.path.parent()
             && matches!((self.path.file_name(), path.file_name()), (Some(name), Some(other))
                 if lineage::is_rotation(name.as_bytes(), other.as_bytes()));
+        // A copy begins empty. If it is none after all, the next re-scan takes it up.
+        if is_rotation && head.is_empty() {
+            return true;
+        }
         self.generations.iter().any(|tail| {
             let same_inode = tail.identity == identity && head.starts_with(&tail.head);
             same_inode || (is_rotation && lineage::is_same_head(&tail.head, head))
@@ -548,7 +564,7 @@ impl Watch {
 
     /// The file at `at` was truncated: what was not read of it may be in a copy; then it is read from its start.
     fn truncated(&mut self, at: usize, desk: &mut Desk<'_>) -> io::Result<()> {
-        let Some(tail) = self.generations.get_mut(at) else { return Ok(()) };
+        let Some(tail) = self.generations.get(at) else { return Ok(()) };
         let present = tail.reopened()?;
         let wanted = Wanted {
             identity: tail.identity,
@@ -559,6 +575,7 @@ impl Watch {
         let copy =
             lineage::find_copy(&wanted, &siblings).and_then(|copy| Opened::at(&copy.path).ok());
         let mut next = at + 1;
+        let Some(tail) = self.generations.get_mut(at) else { return Ok(()) };
         if let Some(copy) = copy {
             let after = copy.modified;
             tail.move_to(copy);
