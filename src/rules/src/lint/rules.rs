@@ -1,6 +1,6 @@
 //! Rules as written: tags and attributes that do less, or more, than they say.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use super::{Finding, Findings, patterns, short, tree};
 use crate::engine::Engine;
@@ -317,6 +317,7 @@ impl Written<'_> {
 fn groups(rules: &[Written<'_>], engine: &Engine, found: &mut Vec<Finding>) {
     let place: HashMap<u32, usize> =
         engine.rules().iter().enumerate().map(|(at, rule)| (rule.id, at)).collect();
+    let of_rules = tree::lists_of_rules(engine);
     for rule in rules.iter().filter(|rule| !rule.has("if_matched_sid")) {
         let Some(tag) = rule.tags("if_matched_group").next() else { continue };
         let joined: Vec<u8> =
@@ -351,7 +352,7 @@ fn groups(rules: &[Written<'_>], engine: &Engine, found: &mut Vec<Finding>) {
             .take(at)
             .filter(counts)
             .filter(|facts| {
-                engine.rule_by_id(facts.id).is_some_and(|index| tree::has_own_list(engine, index))
+                engine.rule_by_id(facts.id).is_some_and(|index| feeds(engine, index, &of_rules))
             })
             .map(|facts| facts.id.to_string())
             .collect();
@@ -386,6 +387,11 @@ fn groups(rules: &[Written<'_>], engine: &Engine, found: &mut Vec<Finding>) {
             );
         }
     }
+}
+
+/// Whether the events of a rule enter one of these lists.
+fn feeds(engine: &Engine, rule: crate::rule::RuleIndex, lists: &BTreeSet<usize>) -> bool {
+    engine.compiled(rule).is_some_and(|rule| rule.lists.iter().any(|list| lists.contains(list)))
 }
 
 /// Whether one event of the rule enters a list more than once.

@@ -9,7 +9,7 @@ use crate::decoder::NameId;
 use crate::engine::{Compiled, Engine};
 use crate::load::BUILTIN_NAMES;
 use crate::plugin::Plugin;
-use crate::rule::{Category, RuleIndex};
+use crate::rule::Category;
 
 /// Why a place of the tree is out of reach.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -198,8 +198,13 @@ fn unfed(engine: &Engine, found: &mut Vec<Finding>) {
     }
 }
 
-/// Rules with a list of their own, by which they are hidden from groups.
-pub(super) fn has_own_list(engine: &Engine, rule: RuleIndex) -> bool {
-    let lists = engine.compiled(rule).map_or(&[][..], |rule| &rule.lists);
-    lists.iter().any(|&list| engine.lists.get(list).is_some_and(|plan| plan.limit.is_some()))
+/// The lists that an `if_matched_sid` counts: a rule that feeds one is hidden from groups.
+pub(super) fn lists_of_rules(engine: &Engine) -> BTreeSet<usize> {
+    let stateful = engine.compiled.iter().filter_map(|rule| rule.stateful.as_ref());
+    let sources = stateful.filter_map(|s| Some(&s.correlation.as_ref()?.source));
+    let lists = sources.filter_map(|source| match source {
+        Source::List { list, shows_last: true } => Some(*list),
+        _ => None,
+    });
+    lists.collect()
 }
