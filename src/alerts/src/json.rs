@@ -44,6 +44,7 @@ pub fn write_alert(alert: &Alert<'_>, out: &mut Vec<u8>) {
     for (name, value) in &event.dynamic {
         top.text(name, Some(value));
     }
+    write_fields(event, &mut top);
     write_decoder(b"decoder_desc", &event.decoder, &mut top);
     let origin = Origin::of(event.location);
     write_agent(&origin, event, &mut top);
@@ -83,6 +84,7 @@ pub fn write_archive(event: &Event<'_>, rule: Option<&Rule<'_>>, out: &mut Vec<u
     for (name, value) in &event.dynamic {
         top.text(name, Some(value));
     }
+    write_fields(event, &mut top);
     write_decoder(b"decoder", &event.decoder, &mut top);
     top.text(b"full_log", Some(event.full_log));
     write_timestamp(event, &mut top);
@@ -143,12 +145,25 @@ fn write_rule(rule: &Rule<'_>, full_log: &[u8], top: &mut Object<'_>) {
     if groups_of(rule.groups).any(|group| group == b"rootcheck") {
         write_references(full_log, &mut object);
     }
+    if !rule.mitre.is_empty() {
+        let mut inner = Object::open(object.key(b"mitre"));
+        inner.array(b"id", rule.mitre.iter().map(Vec::as_slice));
+        inner.close();
+    }
     object.close();
 }
 
 /// The group string as an array; entries that name a standard go to an array of that standard.
 fn write_groups(groups: &[u8], object: &mut Object<'_>) {
-    const STANDARDS: [(&[u8], &[u8]); 2] = [(b"pci_dss_", b"PCI_DSS"), (b"cis_", b"CIS")];
+    const STANDARDS: [(&[u8], &[u8]); 7] = [
+        (b"pci_dss_", b"PCI_DSS"),
+        (b"cis_", b"CIS"),
+        (b"gdpr_", b"GDPR"),
+        (b"gpg13_", b"GPG13"),
+        (b"hipaa_", b"HIPAA"),
+        (b"nist_800_53_", b"NIST_800_53"),
+        (b"tsc_", b"TSC"),
+    ];
     let plain = groups_of(groups)
         .filter(|group| STANDARDS.iter().all(|(prefix, _)| !group.starts_with(prefix)));
     object.array(b"groups", plain);
@@ -210,6 +225,18 @@ impl FileState<'_> {
         [self.md5, self.sha1, self.sha256, self.owner, self.group].iter().any(Option::is_some)
             || self.mode.is_some()
     }
+}
+
+/// Fields that the line itself names get an object of their own: a name like `rule` must not pass for ours.
+fn write_fields(event: &Event<'_>, top: &mut Object<'_>) {
+    if event.fields.is_empty() {
+        return;
+    }
+    let mut object = Object::open(top.key(b"fields"));
+    for (name, value) in &event.fields {
+        object.text(name, Some(value));
+    }
+    object.close();
 }
 
 fn write_decoder(key: &[u8], decoder: &Decoder<'_>, top: &mut Object<'_>) {
@@ -354,6 +381,7 @@ mod tests {
                 groups: b"ossec,",
                 cve: None,
                 info: None,
+                mitre: &[],
                 frequency: 0,
                 fired: 1,
             },

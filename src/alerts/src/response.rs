@@ -195,6 +195,7 @@ mod tests {
                 groups: b"g,",
                 cve: None,
                 info: None,
+                mitre: &[],
                 frequency: 0,
                 fired: 0,
             },

@@ -48,10 +48,23 @@ pub fn write_alert(alert: &Alert<'_>, out: &mut Vec<u8>) {
         }
     }
     for line in std::iter::once(&event.full_log).chain(&alert.samples) {
-        out.extend_from_slice(cut(line, MAX_LINE));
+        write_lines(cut(line, MAX_LINE), out);
         out.push(b'\n');
     }
     out.push(b'\n');
+}
+
+/// Writes a text that may have lines; one that looks like the head of a record gets a blank in front.
+fn write_lines(text: &[u8], out: &mut Vec<u8>) {
+    for (n, line) in text.split(|&byte| byte == b'\n').enumerate() {
+        if n > 0 {
+            out.push(b'\n');
+            if line.starts_with(b"** Alert ") {
+                out.push(b' ');
+            }
+        }
+        out.extend_from_slice(line);
+    }
 }
 
 /// Appends one `archives.log` line; see [`is_archived`].
@@ -201,6 +214,7 @@ mod tests {
                 groups: b"syslog,sshd,",
                 cve: None,
                 info: None,
+                mitre: &[],
                 frequency: 0,
                 fired: 1,
             },
@@ -219,6 +233,13 @@ mod tests {
         let mut out = Vec::new();
         write_alert(alert, &mut out);
         String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn a_line_of_an_event_never_passes_for_a_record() {
+        let mut out = Vec::new();
+        write_lines(b"** Alert 1\nx\n** Alert 2: - y,\n\n", &mut out);
+        assert_eq!(out, b"** Alert 1\nx\n ** Alert 2: - y,\n\n");
     }
 
     #[test]

@@ -27,7 +27,7 @@ pub struct AlertId {
 }
 
 /// Facts of the rule that fired.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub struct Rule<'a> {
     /// Rule number.
     pub id: u32,
@@ -41,6 +41,8 @@ pub struct Rule<'a> {
     pub cve: Option<&'a [u8]>,
     /// The `<info>` texts, concatenated.
     pub info: Option<&'a [u8]>,
+    /// Techniques of MITRE ATT&CK that the rule names.
+    pub mitre: &'a [Vec<u8>],
     /// The `frequency` attribute; 0 when it has none.
     pub frequency: u32,
     /// How often the rule was selected since start, this time included.
@@ -94,6 +96,8 @@ pub struct Event<'a> {
     pub systemname: Option<&'a [u8]>,
     /// The file that the event is about, with what is known of it.
     pub file: Option<FileFacts<'a>>,
+    /// Fields that the line itself names: of JSON, of structured data.
+    pub fields: Vec<(&'a [u8], &'a [u8])>,
     /// Fields of the decoder's own naming, in order.
     pub dynamic: Vec<(&'a [u8], &'a [u8])>,
 }

@@ -12,8 +12,6 @@ const LIFETIME: i64 = 120;
 const MAX_VALUE: usize = 80;
 /// Longest key.
 const MAX_KEY: usize = 255;
-/// Most transactions at once; while there are more, new ones are not remembered.
-const MAX_ENTRIES: usize = 10_000;
 /// Look-ups between two clean-ups.
 const PURGE_EVERY: u32 = 200;
 
@@ -27,10 +25,14 @@ const FIELDS: [Field; 7] = [
     Field::Data,
 ];
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Accumulator {
     entries: HashMap<Vec<u8>, Entry>,
     lookups: u32,
+    /// Most transactions at once; while there are so many, new ones are not remembered.
+    limit: usize,
+    /// Lines whose transaction was not remembered.
+    pub(crate) refused: u64,
 }
 
 #[derive(Debug, Default)]
@@ -40,14 +42,23 @@ struct Entry {
 }
 
 impl Accumulator {
+    pub(crate) fn new(limit: usize) -> Self {
+        Self { entries: HashMap::new(), lookups: 0, limit: limit.max(1), refused: 0 }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
     /// Completes an event from earlier ones and keeps its values for later ones; true if it gained a value.
     pub(crate) fn complete(&mut self, event: &mut Decoded, decoder_name: &[u8]) -> bool {
         let Some(id) = event.field(Field::Id) else { return false };
         let mut key = [event.hostname(), b" ", decoder_name, b" ", id].concat();
         key.truncate(MAX_KEY);
-        let now = event.moment.epoch;
+        let now = event.time;
         self.purge(now);
-        if self.entries.len() >= MAX_ENTRIES && !self.entries.contains_key(&key) {
+        if self.entries.len() >= self.limit && !self.entries.contains_key(&key) {
+            self.refused += 1;
             return false;
         }
         let entry = self.entries.entry(key).or_default();
@@ -84,10 +95,9 @@ impl Accumulator {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use alerts::Moment;
 
     fn event(epoch: i64, id: &str, user: Option<&str>) -> Decoded {
-        let mut event = Decoded { moment: Moment::utc(epoch), ..Decoded::default() };
+        let mut event = Decoded { time: epoch, ..Decoded::default() };
         let id = event.append(id.as_bytes());
         event.set(Field::Id, id);
         if let Some(user) = user {
@@ -99,7 +109,7 @@ mod tests {
 
     #[test]
     fn a_line_gains_what_an_earlier_one_of_its_transaction_had() {
-        let mut accumulator = Accumulator::default();
+        let mut accumulator = Accumulator::new(10);
         assert!(!accumulator.complete(&mut event(1000, "t1", Some("bob")), b"app"));
         let mut second = event(1100, "t1", None);
         assert!(accumulator.complete(&mut second, b"app"));
@@ -109,17 +119,17 @@ mod tests {
 
     #[test]
     fn an_old_transaction_gives_nothing() {
-        let mut accumulator = Accumulator::default();
+        let mut accumulator = Accumulator::new(10);
         accumulator.complete(&mut event(1000, "t1", Some("bob")), b"app");
         assert!(!accumulator.complete(&mut event(1120, "t1", None), b"app"));
     }
 
     #[test]
     fn a_flood_of_transactions_does_not_grow_it() {
-        let mut accumulator = Accumulator::default();
-        for n in 0..MAX_ENTRIES + 50 {
+        let mut accumulator = Accumulator::new(10);
+        for n in 0..60 {
             accumulator.complete(&mut event(1000, &n.to_string(), Some("bob")), b"app");
         }
-        assert_eq!(accumulator.entries.len(), MAX_ENTRIES);
+        assert_eq!((accumulator.len(), accumulator.refused), (10, 50));
     }
 }

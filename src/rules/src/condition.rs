@@ -100,13 +100,28 @@ impl Check {
     }
 }
 
-/// The value that the final decoder's `<order>` has under this name.
+/// The value that the final decoder's `<order>` has under this name, or that the line itself names so.
 pub(crate) fn dynamic<'a>(event: &'a Decoded, decoders: &Decoders, name: &str) -> Option<&'a [u8]> {
-    let decoder = decoders.get(event.decoder?)?;
-    let position = decoder.order.iter().position(
-        |item| matches!(item, OrderItem::Dynamic(known) if known.eq_ignore_ascii_case(name)),
-    )?;
-    event.dynamic.get(position).copied().and_then(|span: Span| span.of(&event.bytes))
+    dynamic_span(event, decoders, name).of(&event.bytes)
+}
+
+/// Where that value lies.
+pub(crate) fn dynamic_span(event: &Decoded, decoders: &Decoders, name: &str) -> Span {
+    let decoder = event.decoder.and_then(|index| decoders.get(index));
+    let ordered = decoder.and_then(|decoder| {
+        let position = decoder.order.iter().position(
+            |item| matches!(item, OrderItem::Dynamic(known) if known.eq_ignore_ascii_case(name)),
+        )?;
+        event.dynamic.get(position).copied().filter(|value| value.is_some())
+    });
+    ordered
+        .or_else(|| {
+            let called = |known: Span| {
+                known.of(&event.bytes).is_some_and(|n| n.eq_ignore_ascii_case(name.as_bytes()))
+            };
+            event.named.iter().find(|(known, _)| called(*known)).map(|(_, value)| *value)
+        })
+        .unwrap_or(Span::NONE)
 }
 
 /// Conditions that are code, by the name that `<compiled_rule>` gives.

@@ -38,56 +38,86 @@ pub(crate) enum Source {
 }
 
 /// What must be the same, or different.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Relations {
-    pub(crate) same_id: bool,
-    pub(crate) same_source_ip: bool,
-    pub(crate) same_src_port: bool,
-    pub(crate) same_dst_port: bool,
-    pub(crate) same_user: bool,
+    pub(crate) same: FieldSet,
+    pub(crate) different: FieldSet,
+    /// `same_location` compares host names.
     pub(crate) same_location: bool,
-    pub(crate) different_url: bool,
+    pub(crate) different_location: bool,
+    /// Fields that decoders named.
+    pub(crate) named: Box<[NamedRelation]>,
     /// A country: this build knows none, so nothing is related.
-    pub(crate) different_country: bool,
+    pub(crate) country: bool,
+}
+
+/// A field of a decoder's own naming that must be the same, or different.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct NamedRelation {
+    /// Position among the engine's tracked fields.
+    pub(crate) at: usize,
+    pub(crate) same: bool,
+}
+
+/// A set of fields.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct FieldSet(u16);
+
+impl FieldSet {
+    pub(crate) fn insert(&mut self, field: Field) {
+        self.0 |= 1 << field as u16;
+    }
+
+    pub(crate) fn remove(&mut self, field: Field) {
+        self.0 &= !(1 << field as u16);
+    }
+
+    /// Its fields, in one order for all sets.
+    pub(crate) fn iter(self) -> impl Iterator<Item = Field> {
+        let mut bits = self.0;
+        std::iter::from_fn(move || {
+            let at = bits.trailing_zeros() as usize;
+            bits &= bits.wrapping_sub(1);
+            Field::ALL.get(at).copied()
+        })
+    }
+}
+
+impl FromIterator<Field> for FieldSet {
+    fn from_iter<T: IntoIterator<Item = Field>>(fields: T) -> Self {
+        let mut set = Self::default();
+        fields.into_iter().for_each(|field| set.insert(field));
+        set
+    }
 }
 
 impl Relations {
     /// What must be the same.
     pub(crate) fn key(&self) -> Key {
-        let wanted = [
-            (self.same_id, Field::Id),
-            (self.same_source_ip, Field::SrcIp),
-            (self.same_src_port, Field::SrcPort),
-            (self.same_dst_port, Field::DstPort),
-            (self.same_user, Field::DstUser),
-        ];
-        Key {
-            fields: wanted.map(|(wanted, field)| wanted.then_some(field)),
-            host: self.same_location,
-        }
+        Key { fields: self.same, host: self.same_location }
     }
 }
 
 /// The values by which events are the same.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Key {
-    fields: [Option<Field>; 5],
+    fields: FieldSet,
     /// `same_location` compares host names.
     host: bool,
 }
 
 impl Key {
     /// By which all events are the same.
-    pub(crate) const NONE: Self = Self { fields: [None; 5], host: false };
+    pub(crate) const NONE: Self = Self { fields: FieldSet(0), host: false };
 
     /// Names of the values that this event lacks.
     pub(crate) fn missing(&self, event: &Decoded) -> Vec<&'static str> {
-        let wanted = self.fields.iter().flatten();
-        wanted.filter(|&&field| event.field(field).is_none()).map(|field| field.label()).collect()
+        let lacks = |field: &Field| event.field(*field).is_none();
+        self.fields.iter().filter(lacks).map(Field::label).collect()
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        !self.host && self.fields.iter().all(Option::is_none)
+        *self == Self::NONE
     }
 
     /// Writes the values one behind the other; `None` if one is missing: then nothing is the same.
@@ -98,8 +128,8 @@ impl Key {
         out: &mut Vec<u8>,
     ) -> Option<()> {
         out.clear();
-        for wanted in self.fields.iter().flatten() {
-            push_value(field(*wanted)?, out);
+        for wanted in self.fields.iter() {
+            push_value(field(wanted)?, out);
         }
         if self.host {
             push_value(hostname, out);
@@ -127,7 +157,8 @@ pub(crate) fn search(
     event: &Decoded,
     rule: &Correlation,
 ) -> Option<Vec<Vec<u8>>> {
-    let mut search = Search { event, rule, count: 0, samples: Vec::new() };
+    let mut search =
+        Search { event, rule, in_order: memory.in_order, count: 0, samples: Vec::new() };
     let (newest, outcome) = match &rule.source {
         Source::List { list, .. } => {
             let newest = memory.newest_of(*list)?;
@@ -194,7 +225,8 @@ pub(crate) enum ProgressEnd {
 
 /// Looks as [`search`] does, and leaves everything as it is.
 pub(crate) fn progress(memory: &Memory, event: &Decoded, rule: &Correlation) -> Progress {
-    let mut search = Search { event, rule, count: 0, samples: Vec::new() };
+    let mut search =
+        Search { event, rule, in_order: memory.in_order, count: 0, samples: Vec::new() };
     let (listed, outcome) = match &rule.source {
         Source::List { list, .. } => {
             let listed = memory.candidates(*list, Key::NONE, &[]).map_or(0, VecDeque::len);
@@ -242,6 +274,8 @@ enum Look {
 struct Search<'a> {
     event: &'a Decoded,
     rule: &'a Correlation,
+    /// Times only grow: one that is too old ends a search.
+    in_order: bool,
     count: u64,
     samples: Vec<Vec<u8>>,
 }
@@ -250,43 +284,51 @@ impl Search<'_> {
     /// Looks at the next older event that has the same key; `None`: go on.
     fn look(&mut self, number: u64, earlier: &Remembered) -> Option<Look> {
         if self.is_too_old(earlier) {
-            return Some(Look::TooOld);
+            return self.in_order.then_some(Look::TooOld);
         }
-        let related = self.is_different(earlier);
-        related.then(|| self.count(number, earlier)).flatten()
+        self.fits(earlier).then(|| self.count(number, earlier)).flatten()
     }
 
-    /// Looks at the next older event of the category. Ports and location do not count here; nobody asks for them.
+    /// Looks at the next older event of the category. Ports and location do not count here when they must be the same.
     fn look_by_pattern(&mut self, number: u64, earlier: &Remembered, text: &Text) -> Option<Look> {
         if self.is_too_old(earlier) {
-            return Some(Look::TooOld);
+            return self.in_order.then_some(Look::TooOld);
         }
         if earlier.matched() >= self.rule.level {
             return Some(Look::UsedUp);
         }
         let relations = &self.rule.relations;
-        let same = |wanted: bool, field: Field| {
+        let same = |field: Field| {
             let both = earlier.field(field).zip(self.event.field(field));
-            !wanted || both.is_some_and(|(old, new)| old == new)
+            matches!(field, Field::SrcPort | Field::DstPort)
+                || both.is_some_and(|(old, new)| old == new)
         };
-        let related = same(relations.same_id, Field::Id)
-            && same(relations.same_source_ip, Field::SrcIp)
-            && same(relations.same_user, Field::DstUser)
-            && self.is_different(earlier)
-            && text.is_match(earlier.log());
+        let related =
+            relations.same.iter().all(same) && self.fits(earlier) && text.is_match(earlier.log());
         related.then(|| self.count(number, earlier)).flatten()
     }
 
     fn is_too_old(&self, earlier: &Remembered) -> bool {
-        self.event.moment.epoch - earlier.epoch() > i64::from(self.rule.timeframe)
+        self.event.time - earlier.time() > i64::from(self.rule.timeframe)
     }
 
-    /// Whether what must differ does.
-    fn is_different(&self, earlier: &Remembered) -> bool {
+    /// Whether all holds that no key covers: what must differ, what decoders named.
+    fn fits(&self, earlier: &Remembered) -> bool {
         let relations = &self.rule.relations;
-        let urls = earlier.field(Field::Url).zip(self.event.field(Field::Url));
-        (!relations.different_url || urls.is_some_and(|(old, new)| old != new))
-            && !relations.different_country
+        let differs = |field: Field| {
+            let both = earlier.field(field).zip(self.event.field(field));
+            both.is_some_and(|(old, new)| old != new)
+        };
+        let named = |relation: &NamedRelation| {
+            let new = self.event.tracked.get(relation.at);
+            let new = new.and_then(|value| value.of(&self.event.bytes));
+            let both = earlier.tracked(relation.at).zip(new);
+            both.is_some_and(|(old, new)| (old == new) == relation.same)
+        };
+        !relations.country
+            && relations.different.iter().all(differs)
+            && (!relations.different_location || earlier.hostname() != self.event.hostname())
+            && relations.named.iter().all(named)
     }
 
     fn count(&mut self, number: u64, earlier: &Remembered) -> Option<Look> {
@@ -304,7 +346,6 @@ impl Search<'_> {
 mod tests {
     use super::*;
     use crate::memory::ListPlan;
-    use alerts::Moment;
     use std::sync::Arc;
 
     /// A search as the language describes it: through the whole list, event by event.
@@ -336,7 +377,7 @@ mod tests {
     }
 
     fn event(epoch: i64, values: [u8; 2]) -> Decoded {
-        let mut event = Decoded { moment: Moment::utc(epoch), ..Decoded::default() };
+        let mut event = Decoded { time: epoch, ..Decoded::default() };
         for (field, value) in [Field::SrcIp, Field::DstUser].into_iter().zip(values) {
             let value = event.append(&[value]);
             event.set(field, value);
@@ -346,16 +387,18 @@ mod tests {
 
     #[test]
     fn looking_up_finds_what_looking_through_finds() {
-        let by_ip = Relations { same_source_ip: true, ..Relations::default() };
-        let by_user = Relations { same_user: true, ..Relations::default() };
-        let rule = |frequency, timeframe, level, relations| Correlation {
+        let by_ip =
+            Relations { same: [Field::SrcIp].into_iter().collect(), ..Relations::default() };
+        let by_user =
+            Relations { same: [Field::DstUser].into_iter().collect(), ..Relations::default() };
+        let rule = |frequency, timeframe, level, relations: &Relations| Correlation {
             source: Source::List { list: 0, shows_last: true },
             frequency,
             timeframe,
             level,
-            relations,
+            relations: relations.clone(),
         };
-        let rules = [rule(2, 40, 8, by_ip), rule(1, 25, 10, by_user), rule(3, 60, 6, by_ip)];
+        let rules = [rule(2, 40, 8, &by_ip), rule(1, 25, 10, &by_user), rule(3, 60, 6, &by_ip)];
         let keys = vec![by_ip.key(), by_user.key()];
         let mut memory = Memory::new(100_000, 60, &[ListPlan { limit: None, keys }]);
         let mut plain = Plain { events: Vec::new() };

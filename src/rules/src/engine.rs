@@ -4,17 +4,19 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::builtin;
-use crate::condition::Check;
+use crate::condition::{Check, dynamic_span};
 use crate::correlate::Correlation;
 use crate::decoder::{Decoders, FtsMask, NameId};
 use crate::event::{Builtin, Decoded, Field, FileDetails, Pruned, RawEvent, Span};
 use crate::forwarded;
 use crate::gates::{DecoderMasks, prefilter};
+use crate::json;
 use crate::lists::ListLookup;
 use crate::memory::ListPlan;
-use crate::options::{Mode, Options};
+use crate::modern::{self, Modern};
+use crate::options::{EventTime, Mode, Options};
 use crate::plugin::{self, Plugin};
-use crate::predecode::predecode;
+use crate::predecode::{Header, predecode};
 use crate::prefilter::{OpenGates, Prefilter};
 use crate::rule::{Category, Rule, RuleIndex};
 
@@ -32,8 +34,12 @@ pub struct Engine {
     by_id: HashMap<u32, usize>,
     /// The lists that correlation keeps.
     pub(crate) lists: Vec<ListPlan>,
+    /// Fields of decoders' own naming that rules compare between events.
+    tracked_names: Box<[Box<str>]>,
     prefilter: Prefilter,
     masks: DecoderMasks,
+    /// The name of JSON that no decoder took.
+    json_name: NameId,
 }
 
 /// A node of the tree; its children are neighbours.
@@ -84,20 +90,23 @@ pub(crate) struct Tree {
     pub(crate) by_id: HashMap<u32, usize>,
     /// The lists that correlation keeps.
     pub(crate) lists: Vec<ListPlan>,
+    /// Fields of decoders' own naming that rules compare between events.
+    pub(crate) tracked_names: Box<[Box<str>]>,
 }
 
 /// What an engine is made of.
 pub(crate) struct Parts {
     pub(crate) decoders: Decoders,
     pub(crate) names: Vec<String>,
+    pub(crate) json_name: NameId,
     pub(crate) tree: Tree,
     pub(crate) options: Options,
 }
 
 impl Engine {
     pub(crate) fn new(parts: Parts) -> Self {
-        let Parts { decoders, names, tree, options } = parts;
-        let Tree { rules, compiled, nodes, roots, by_id, lists } = tree;
+        let Parts { decoders, names, json_name, tree, options } = parts;
+        let Tree { rules, compiled, nodes, roots, by_id, lists, tracked_names } = tree;
         let prefilter = prefilter(&nodes, &compiled, &decoders);
         let masks = DecoderMasks::new(&nodes, &compiled, nodes.len() + decoders.all.len());
         Self {
@@ -110,8 +119,10 @@ impl Engine {
             roots,
             by_id,
             lists,
+            tracked_names,
             prefilter,
             masks,
+            json_name,
         }
     }
 
@@ -132,21 +143,30 @@ impl Engine {
     pub fn decode_into(&self, event: &RawEvent<'_>, decoded: &mut Decoded) {
         decoded.clear();
         decoded.moment = event.moment;
-        self.take_text(event.location, event.payload, Cleaning::All, decoded);
-        let header = predecode(decoded.full_log());
+        self.take_text(event.location, event.payload, self.cleaning(event.payload), decoded);
         let base = decoded.full_log.start();
+        let header = self.header(base, decoded);
         decoded.log = Span::within(base, header.log);
         decoded.program_name = header.program_name.map_or(Span::NONE, |at| Span::within(base, at));
         decoded.hostname = header.hostname.map_or(Span::NONE, |at| Span::within(base, at));
+        decoded.time = self.time(decoded);
+        let decodes_json = self.options.decode_json && !self.options.strict_compat;
+        let from_journal = decodes_json && json::journal(decoded);
         self.settle_hostname(decoded);
         let mut open = std::mem::take(&mut decoded.open);
         self.prefilter.scan(decoded.full_log(), &mut open);
+        if decoded.has_foreign_values {
+            self.prefilter.open_all(&mut open);
+        }
         let mut captures = std::mem::take(&mut decoded.captures);
         self.decoders.decode(decoded, &self.prefilter.gates(&open), &mut captures);
         decoded.captures = captures;
         if let Some(plugin) = decoded.plugin {
             self.run_plugin(plugin, decoded);
+        } else if decodes_json && !from_journal && decoded.decoder.is_none() {
+            self.decode_json(decoded);
         }
+        self.track(decoded);
         self.settle_firewall(decoded);
         decoded.open = open;
         self.prune(decoded);
@@ -159,7 +179,8 @@ impl Engine {
         event: &RawEvent<'_>,
         file: Option<FileDetails>,
     ) -> Decoded {
-        let mut decoded = Decoded { moment: event.moment, ..Decoded::default() };
+        let mut decoded =
+            Decoded { moment: event.moment, time: event.moment.epoch, ..Decoded::default() };
         self.take_text(event.location, event.payload, Cleaning::KeepLines, &mut decoded);
         decoded.log = decoded.full_log;
         self.settle_hostname(&mut decoded);
@@ -265,6 +286,10 @@ impl Engine {
                 let kept = |byte: &&u8| **byte == b'\n' || !byte.is_ascii_control();
                 event.bytes.extend(payload.iter().filter(kept));
             }
+            Cleaning::KeepLinesAndTabs => {
+                let kept = |byte: &&u8| matches!(**byte, b'\n' | b'\t') || !byte.is_ascii_control();
+                event.bytes.extend(payload.iter().filter(kept));
+            }
             Cleaning::All => event.bytes.extend_from_slice(payload),
         }
         event.full_log = Span::new(start, event.bytes.len());
@@ -279,9 +304,74 @@ impl Engine {
         }
     }
 
+    /// What is taken out of a payload: in outputs of commands lines stay lines.
+    fn cleaning(&self, payload: &[u8]) -> Cleaning {
+        if self.options.strict_compat {
+            Cleaning::All
+        } else if self.options.keep_lines {
+            Cleaning::KeepLinesAndTabs
+        } else if payload.starts_with(b"ossec: output: ") {
+            Cleaning::KeepLines
+        } else {
+            Cleaning::All
+        }
+    }
+
+    fn header(&self, base: usize, event: &mut Decoded) -> Header {
+        let modern = self.options.modern_headers && !self.options.strict_compat;
+        let Some(Modern { header, data }) =
+            modern.then(|| modern::header(event.full_log())).flatten()
+        else {
+            return predecode(event.full_log());
+        };
+        if let Some(data) = data.filter(|_| self.options.structured_data) {
+            for item in modern::items(event.full_log(), data) {
+                let mut value = Span::within(base, item.value);
+                if item.escaped {
+                    let plain = modern::unescape(value.of(&event.bytes).unwrap_or_default());
+                    event.has_foreign_values = true;
+                    value = event.append(&plain);
+                }
+                let name = event.append(&item.name);
+                event.named.push((name, value));
+            }
+        }
+        header
+    }
+
+    /// The time that counts for correlation.
+    fn time(&self, event: &Decoded) -> i64 {
+        let received = event.moment.epoch;
+        let EventTime::Logged { past, future } = self.options.event_time else { return received };
+        let near = |time: &i64| {
+            let behind = received.saturating_sub(*time);
+            (-i64::from(future)..=i64::from(past)).contains(&behind)
+        };
+        modern::time(event.full_log(), &event.moment).filter(near).unwrap_or(received)
+    }
+
+    /// Decodes a line of JSON that no decoder took.
+    fn decode_json(&self, event: &mut Decoded) {
+        let log = event.log().trim_ascii();
+        if log.first() == Some(&b'{') && log.last() == Some(&b'}') && json::decode(event) {
+            event.decoder_name = self.json_name;
+            event.printed_name = self.json_name;
+        }
+    }
+
+    /// Notes the values of fields that rules compare between events.
+    fn track(&self, event: &mut Decoded) {
+        for name in &self.tracked_names {
+            let value = dynamic_span(event, &self.decoders, name);
+            event.tracked.push(value);
+        }
+    }
+
     fn run_plugin(&self, plugin: Plugin, event: &mut Decoded) {
         if plugin == Plugin::OssecAlert {
             forwarded::take(self, event);
+        } else if plugin == Plugin::Json {
+            json::decode(event);
         } else {
             plugin::run(plugin, event);
         }
@@ -368,4 +458,5 @@ enum Cleaning {
     All,
     /// Newlines stay: the text is the suite's own.
     KeepLines,
+    KeepLinesAndTabs,
 }

@@ -58,6 +58,22 @@ pub enum Field {
 
 impl Field {
     pub(crate) const COUNT: usize = 14;
+    pub(crate) const ALL: [Self; Self::COUNT] = [
+        Self::SrcUser,
+        Self::DstUser,
+        Self::SrcIp,
+        Self::DstIp,
+        Self::SrcPort,
+        Self::DstPort,
+        Self::Protocol,
+        Self::Action,
+        Self::Id,
+        Self::Url,
+        Self::Data,
+        Self::Status,
+        Self::SystemName,
+        Self::FileName,
+    ];
 
     /// The label that the test tool prints.
     pub fn label(self) -> &'static str {
@@ -152,6 +168,12 @@ pub struct Decoded {
     pub(crate) fields: [Span; Field::COUNT],
     /// Values of the decoder's own names, by position in its `<order>`.
     pub(crate) dynamic: Vec<Span>,
+    /// Values that brought their names along (JSON, structured data): name, value.
+    pub(crate) named: Vec<(Span, Span)>,
+    /// Values of the fields that rules compare between events, in the engine's order.
+    pub(crate) tracked: Vec<Span>,
+    /// By which correlation counts: the receive time, or the line's own if the options say so.
+    pub(crate) time: i64,
     /// Every assignment in order, for the test tool.
     pub(crate) assigned: Vec<Assigned>,
     pub(crate) decoder: Option<DecoderIndex>,
@@ -265,6 +287,9 @@ impl Default for Decoded {
             program_name: Span::NONE,
             fields: [Span::NONE; Field::COUNT],
             dynamic: Vec::new(),
+            named: Vec::new(),
+            tracked: Vec::new(),
+            time: 0,
             assigned: Vec::new(),
             decoder: None,
             decoder_name: NameId::NULL,
@@ -291,6 +316,8 @@ impl Decoded {
         let fresh = Self {
             bytes: std::mem::take(&mut self.bytes),
             dynamic: std::mem::take(&mut self.dynamic),
+            named: std::mem::take(&mut self.named),
+            tracked: std::mem::take(&mut self.tracked),
             assigned: std::mem::take(&mut self.assigned),
             pruned: std::mem::take(&mut self.pruned),
             open: std::mem::take(&mut self.open),
@@ -300,6 +327,8 @@ impl Decoded {
         *self = fresh;
         self.bytes.clear();
         self.dynamic.clear();
+        self.named.clear();
+        self.tracked.clear();
         self.assigned.clear();
         self.pruned.clear();
     }

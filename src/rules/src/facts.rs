@@ -41,6 +41,11 @@ impl Engine {
             data: event.field(Field::Data),
             systemname: event.field(Field::SystemName),
             file: file_facts(event),
+            fields: event
+                .named
+                .iter()
+                .filter_map(|(name, value)| Some((name.of(&event.bytes)?, value.of(&event.bytes)?)))
+                .collect(),
             dynamic: decoder.map_or_else(Vec::new, |decoder| {
                 let values = decoder.order.iter().zip(&event.dynamic);
                 let named = values.filter_map(|(item, value)| match item {

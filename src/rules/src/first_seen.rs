@@ -23,6 +23,10 @@ impl BoundedSet {
         Self { limit: limit.max(1), ..Self::default() }
     }
 
+    pub(crate) fn len(&self) -> usize {
+        self.order.len()
+    }
+
     pub(crate) fn contains(&self, key: &[u8]) -> bool {
         self.entries.contains(key)
     }
@@ -72,6 +76,10 @@ impl FirstSeen {
 
     pub(crate) fn forgotten(&self) -> u64 {
         self.known.forgotten
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.known.len()
     }
 
     /// The key under which the event is new, if it is.

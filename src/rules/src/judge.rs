@@ -292,7 +292,7 @@ impl Walk<'_> {
 
     /// Whether the rule is within its silence window; opens one if not.
     fn is_silent(&mut self, rule: RuleIndex, seconds: u32) -> bool {
-        let now = self.event.moment.epoch;
+        let now = self.event.time;
         let Some(since) = self.state.silent_since.get_mut(rule.at()) else { return false };
         match *since {
             None => {
@@ -339,6 +339,7 @@ impl Judgement {
             groups: &rule.groups,
             cve: rule.cve.as_deref(),
             info: rule.info.as_deref(),
+            mitre: &rule.mitre,
             frequency: rule.frequency,
             fired: self.fired,
         })

@@ -17,7 +17,7 @@ const ROOM: usize = 10;
 /// One remembered event.
 #[derive(Debug)]
 pub(crate) struct Remembered {
-    epoch: i64,
+    time: i64,
     /// Level of the rule that has used it up; 0 if none.
     matched: u8,
     category: Category,
@@ -26,13 +26,19 @@ pub(crate) struct Remembered {
     log: Span,
     hostname: Span,
     fields: [Span; Field::COUNT],
+    tracked: Box<[Span]>,
     /// The lists that it is in; one may be named twice.
     lists: Arc<[usize]>,
 }
 
 impl Remembered {
-    pub(crate) fn epoch(&self) -> i64 {
-        self.epoch
+    pub(crate) fn time(&self) -> i64 {
+        self.time
+    }
+
+    /// Value of a field that rules compare between events.
+    pub(crate) fn tracked(&self, at: usize) -> Option<&[u8]> {
+        self.tracked.get(at)?.of(&self.bytes)
     }
 
     pub(crate) fn matched(&self) -> u8 {
@@ -51,7 +57,7 @@ impl Remembered {
         self.fields.get(field as usize)?.of(&self.bytes)
     }
 
-    fn hostname(&self) -> &[u8] {
+    pub(crate) fn hostname(&self) -> &[u8] {
         self.hostname.of(&self.bytes).unwrap_or_default()
     }
 }
@@ -72,6 +78,13 @@ pub(crate) struct Memory {
     /// Number of the oldest event.
     first: u64,
     capacity: usize,
+    /// Of all events' texts.
+    bytes: usize,
+    max_bytes: usize,
+    /// Times only grow from event to event.
+    pub(crate) in_order: bool,
+    /// Events that made room for others, and those that left a full list.
+    pub(crate) forgotten: Forgotten,
     longest_timeframe: u32,
     lists: Vec<List>,
     /// Values under construction, here so that their memory is used again.
@@ -86,6 +99,13 @@ pub(crate) struct Counted {
     pub(crate) list: usize,
     pub(crate) key: Key,
     pub(crate) events: usize,
+}
+
+/// What had to go before its time.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Forgotten {
+    pub(crate) events: u64,
+    pub(crate) listed: u64,
 }
 
 #[derive(Debug)]
@@ -116,11 +136,32 @@ impl Memory {
             events: VecDeque::new(),
             first: 0,
             capacity: capacity.max(1),
+            bytes: 0,
+            max_bytes: usize::MAX,
+            in_order: true,
+            forgotten: Forgotten::default(),
             longest_timeframe,
             lists: lists.collect(),
             scratch: Vec::new(),
             counted: None,
         }
+    }
+
+    /// With a limit on the bytes of all texts.
+    pub(crate) fn with_max_bytes(mut self, max_bytes: usize) -> Self {
+        self.max_bytes = max_bytes.max(1);
+        self
+    }
+
+    /// Without trust in times: an event that is too old does not end a search.
+    pub(crate) fn with_times_in_order(mut self, in_order: bool) -> Self {
+        self.in_order = in_order;
+        self
+    }
+
+    /// How many events are remembered, and the bytes of their texts.
+    pub(crate) fn size(&self) -> (usize, usize) {
+        (self.events.len(), self.bytes)
     }
 
     /// To be called when another event comes: what was counted for the last one does not hold for it.
@@ -131,9 +172,10 @@ impl Memory {
     /// Remembers an event and enters it into lists.
     pub(crate) fn store(&mut self, event: &Decoded, matched: u8, lists: &Arc<[usize]>) {
         self.counted = None;
+        self.bytes += event.bytes.len();
         let number = self.first + self.events.len() as u64;
         self.events.push_back(Remembered {
-            epoch: event.moment.epoch,
+            time: event.time,
             matched,
             category: event.category,
             bytes: event.bytes.as_slice().into(),
@@ -141,16 +183,17 @@ impl Memory {
             log: event.log,
             hostname: event.hostname,
             fields: event.fields,
+            tracked: event.tracked.as_slice().into(),
             lists: Arc::clone(lists),
         });
         for &list in lists.iter() {
             self.enter(list, number, matched);
         }
-        self.make_room(event.moment.epoch);
+        self.make_room(event.time);
     }
 
     fn enter(&mut self, list: usize, number: u64, matched: u8) {
-        let Self { lists, events, first, scratch, .. } = self;
+        let Self { lists, events, first, scratch, forgotten, .. } = self;
         let (Some(list), Some(event)) = (lists.get_mut(list), events.back()) else { return };
         list.numbers.push_back(number);
         for index in &mut list.indexes {
@@ -161,18 +204,26 @@ impl Memory {
         }
         if list.numbers.len() > list.limit {
             list.leave(events, *first, scratch);
+            forgotten.listed += 1;
         }
     }
 
     fn make_room(&mut self, now: i64) {
-        if self.events.len() <= self.capacity {
-            return;
+        let mut drop = match self.events.len() > self.capacity {
+            true => ROOM.min(self.events.len()),
+            false if self.bytes > self.max_bytes => 0,
+            false => return,
+        };
+        let mut bytes = self.bytes - self.bytes_of(0..drop);
+        while bytes > self.max_bytes && drop < self.events.len() {
+            bytes -= self.bytes_of(drop..drop + 1);
+            drop += 1;
         }
-        let mut drop = ROOM.min(self.events.len());
+        self.forgotten.events += drop as u64;
         while self
             .events
             .get(drop)
-            .is_some_and(|event| now - event.epoch > i64::from(self.longest_timeframe))
+            .is_some_and(|event| now - event.time > i64::from(self.longest_timeframe))
         {
             drop += 1;
         }
@@ -183,8 +234,13 @@ impl Memory {
                 list.leave(events, *first, scratch);
             }
         }
+        self.bytes -= self.bytes_of(0..drop);
         self.events.drain(..drop);
         self.first = kept;
+    }
+
+    fn bytes_of(&self, places: std::ops::Range<usize>) -> usize {
+        self.events.range(places).map(|event| event.bytes.len()).sum()
     }
 
     pub(crate) fn get(&self, number: u64) -> Option<&Remembered> {
@@ -296,17 +352,17 @@ impl Index {
 mod tests {
     use super::*;
     use crate::correlate::Relations;
-    use alerts::Moment;
 
     fn event(epoch: i64, ip: &str) -> Decoded {
-        let mut event = Decoded { moment: Moment::utc(epoch), ..Decoded::default() };
+        let mut event = Decoded { time: epoch, ..Decoded::default() };
         let ip = event.append(ip.as_bytes());
         event.set(Field::SrcIp, ip);
         event
     }
 
     fn memory(capacity: usize, limit: Option<usize>) -> (Memory, Key) {
-        let key = Relations { same_source_ip: true, ..Relations::default() }.key();
+        let key =
+            Relations { same: [Field::SrcIp].into_iter().collect(), ..Relations::default() }.key();
         (Memory::new(capacity, 60, &[ListPlan { limit, keys: vec![key] }]), key)
     }
 
@@ -320,6 +376,20 @@ mod tests {
         assert!(memory.events.len() <= 100);
         assert_eq!(memory.lists[0].numbers.len(), 2 * memory.events.len());
         assert_eq!(memory.lists[0].indexes[0].numbers.len(), memory.events.len());
+    }
+
+    #[test]
+    fn long_lines_make_room_before_there_are_many() {
+        let (memory, _) = memory(1000, None);
+        let mut memory = memory.with_max_bytes(100_000);
+        for n in 0..50 {
+            let mut event = event(1000, &n.to_string());
+            event.append(&[b'x'; 60_000]);
+            memory.store(&event, 0, &[0].into());
+            assert!(memory.size().1 <= 100_000);
+        }
+        assert_eq!(memory.events.len(), 1);
+        assert_eq!(memory.forgotten.events, 49);
     }
 
     #[test]
@@ -344,6 +414,6 @@ mod tests {
             memory.store(&event(epoch, "a"), 0, &[0].into());
         }
         memory.store(&event(100, "a"), 0, &[0].into());
-        assert_eq!(memory.events.front().unwrap().epoch, 40);
+        assert_eq!(memory.events.front().unwrap().time, 40);
     }
 }

@@ -21,6 +21,28 @@ pub struct Options {
     pub fts_max_keys: usize,
     /// Entries of the ignore list kept; the oldest is forgotten beyond.
     pub ignore_max_keys: usize,
+    /// Transactions that the accumulator keeps at once; beyond, new ones are not remembered.
+    pub accumulate_max_keys: usize,
+    /// Events kept for each `if_matched_group`; the oldest leaves beyond.
+    pub group_list_max: usize,
+    /// Bytes of all events remembered for correlation; the oldest are forgotten beyond.
+    pub memory_max_bytes: usize,
+    /// Everything beyond the original is off: see `docs/rule-language.md`. (`analysisd.strict_compat`)
+    pub strict_compat: bool,
+    /// Headers of RFC 5424 and ISO times in `Z` are taken apart (`analysisd.modern_headers`).
+    pub modern_headers: bool,
+    /// The structured data of RFC 5424 becomes fields `sd.<id>.<name>` (`analysisd.structured_data`).
+    pub structured_data: bool,
+    /// Lines of JSON that no decoder takes are decoded (`analysisd.decode_json`).
+    pub decode_json: bool,
+    /// `<different_srcip />` asks for a difference; the original knows the tag and does nothing
+    /// (`analysisd.different_srcip`).
+    pub different_srcip: bool,
+    /// Newlines and tabs stay in all log lines (`analysisd.keep_lines`). In outputs of commands newlines always stay.
+    pub keep_lines: bool,
+    /// Which time counts for correlation (`analysisd.event_time`, `analysisd.event_time_past`,
+    /// `analysisd.event_time_future`).
+    pub event_time: EventTime,
     /// Rules from this level on are logged.
     pub log_level: u8,
     /// Rules from this level on are mailed.
@@ -48,6 +70,16 @@ impl Default for Options {
             fts_min_size_for_str: 14,
             fts_max_keys: 200_000,
             ignore_max_keys: 100_000,
+            accumulate_max_keys: 10_000,
+            group_list_max: 65_536,
+            memory_max_bytes: 64 << 20,
+            strict_compat: false,
+            modern_headers: false,
+            structured_data: false,
+            decode_json: true,
+            different_srcip: false,
+            keep_lines: false,
+            event_time: EventTime::Received,
             log_level: 1,
             email_level: 7,
             memory_size: 8192,
@@ -57,6 +89,20 @@ impl Default for Options {
             responses: Vec::new(),
         }
     }
+}
+
+/// Which time of an event counts for correlation, silence windows and transactions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EventTime {
+    /// When it was received.
+    Received,
+    /// The time in its header, as long as it is not further away from the receive time than this; else as above.
+    Logged {
+        /// Seconds before the receive time.
+        past: u32,
+        /// Seconds behind the receive time.
+        future: u32,
+    },
 }
 
 /// Which program's behaviour applies where the two differ.

@@ -12,6 +12,7 @@ pub(crate) enum Plugin {
     SymantecWebSecurity,
     SonicWall,
     OssecAlert,
+    Json,
 }
 
 impl Plugin {
@@ -21,6 +22,7 @@ impl Plugin {
             "SymantecWS_Decoder" => Self::SymantecWebSecurity,
             "SonicWall_Decoder" => Self::SonicWall,
             "OSSECAlert_Decoder" => Self::OssecAlert,
+            "JSON_Decoder" => Self::Json,
             _ => return None,
         })
     }
@@ -37,7 +39,8 @@ pub(crate) fn run(plugin: Plugin, event: &mut Decoded) {
             event.category = category;
             fields
         }
-        Plugin::OssecAlert => Vec::new(),
+        // These need more than the log.
+        Plugin::OssecAlert | Plugin::Json => Vec::new(),
     };
     for (field, value) in fields {
         let value = match value {

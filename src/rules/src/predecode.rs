@@ -178,7 +178,7 @@ fn dated(line: &Shape<'_>) -> Family {
 }
 
 /// Reads host and program, which begin at `at` or one blank later.
-fn names(line: &[u8], at: usize) -> Header {
+pub(crate) fn names(line: &[u8], at: usize) -> Header {
     let at = at.min(line.len());
     let at = if line.get(at) == Some(&b' ') { at + 1 } else { at };
     let first = name_run(line, at);

@@ -29,6 +29,8 @@ pub struct Rule {
     pub info: Option<Vec<u8>>,
     /// The `<cve>` texts concatenated, for JSON.
     pub cve: Option<Vec<u8>>,
+    /// The techniques of `<mitre><id>`, in order.
+    pub mitre: Vec<Vec<u8>>,
     /// The `frequency` attribute.
     pub frequency: u32,
     /// Seconds that count for the frequency.

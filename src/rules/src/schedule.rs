@@ -33,6 +33,11 @@ impl DayTime {
         })
     }
 
+    /// All other minutes.
+    pub(crate) fn inverted(self) -> Self {
+        Self { outside: !self.outside, ..self }
+    }
+
     /// Whether this minute of the day is meant.
     pub(crate) fn contains(self, minute: u16) -> bool {
         (self.first..=self.last).contains(&minute) != self.outside
@@ -85,6 +90,11 @@ fn digits(text: &[u8]) -> Option<(u16, &[u8])> {
 pub(crate) struct Weekdays(u8);
 
 impl Weekdays {
+    /// All other days.
+    pub(crate) fn inverted(self) -> Self {
+        Self(!self.0 & 0b0111_1111)
+    }
+
     /// Reads names separated by blanks or commas.
     pub(crate) fn parse(text: &[u8]) -> Option<Self> {
         const NAMES: [(&[u8], u8); 16] = [

@@ -4,6 +4,7 @@ use crate::accumulate::Accumulator;
 use crate::engine::Engine;
 use crate::first_seen::{BoundedSet, FirstSeen};
 use crate::memory::Memory;
+use crate::options::EventTime;
 
 /// The memory of one judge. One engine may have many states; one state belongs to one thread.
 #[derive(Debug)]
@@ -18,6 +19,31 @@ pub struct State {
     pub(crate) ignored: BoundedSet,
     pub(crate) repeats: Repeats,
     pub(crate) accumulator: Accumulator,
+}
+
+/// How much a [`State`] remembers, and how much it had to forget because a limit was reached.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Events remembered for correlation.
+    pub events: u64,
+    /// Bytes of their texts.
+    pub event_bytes: u64,
+    /// Events that made room for newer ones.
+    pub events_forgotten: u64,
+    /// Events that left the full list of one rule or group.
+    pub listed_forgotten: u64,
+    /// First-seen keys.
+    pub first_seen: u64,
+    /// First-seen keys that made room: a user or host that comes again is new again.
+    pub first_seen_forgotten: u64,
+    /// Entries of the ignore list.
+    pub ignored: u64,
+    /// Entries of the ignore list that made room.
+    pub ignored_forgotten: u64,
+    /// Transactions of the accumulator.
+    pub transactions: u64,
+    /// Lines whose transaction was not remembered.
+    pub transactions_refused: u64,
 }
 
 /// The last three different lines that went through.
@@ -54,7 +80,9 @@ impl State {
                 options.memory_size,
                 engine.rules.iter().map(|rule| rule.timeframe).max().unwrap_or(0),
                 &engine.lists,
-            ),
+            )
+            .with_max_bytes(options.memory_max_bytes)
+            .with_times_in_order(options.event_time == EventTime::Received),
             first_seen: FirstSeen::new(
                 options.fts_max_keys,
                 options.fts_list_size,
@@ -62,7 +90,7 @@ impl State {
             ),
             ignored: BoundedSet::new(options.ignore_max_keys),
             repeats: Repeats::default(),
-            accumulator: Accumulator::default(),
+            accumulator: Accumulator::new(options.accumulate_max_keys),
         }
     }
 
@@ -80,6 +108,7 @@ impl State {
     /// rules with the same number stay; correlation begins anew.
     pub fn adopt(&mut self, engine: &Engine) {
         let old = std::mem::replace(self, Self::new(engine));
+        self.memory.forgotten = old.memory.forgotten;
         self.first_seen = old.first_seen;
         self.ignored = old.ignored;
         self.repeats = old.repeats;
@@ -94,6 +123,24 @@ impl State {
             {
                 *slot = since;
             }
+        }
+    }
+
+    /// What is remembered, and what had to be forgotten since the engine was taken on.
+    pub fn counts(&self) -> Counts {
+        let (events, event_bytes) = self.memory.size();
+        let forgotten = self.memory.forgotten;
+        Counts {
+            events: events as u64,
+            event_bytes: event_bytes as u64,
+            events_forgotten: forgotten.events,
+            listed_forgotten: forgotten.listed,
+            first_seen: self.first_seen.len() as u64,
+            first_seen_forgotten: self.first_seen.forgotten(),
+            ignored: self.ignored.len() as u64,
+            ignored_forgotten: self.ignored.forgotten,
+            transactions: self.accumulator.len() as u64,
+            transactions_refused: self.accumulator.refused,
         }
     }
 

@@ -25,6 +25,8 @@ pub(crate) enum Text {
 pub(crate) struct Written<P> {
     pattern: P,
     text: Box<[u8]>,
+    /// Holds where the pattern does not match.
+    negated: bool,
 }
 
 impl<P> std::ops::Deref for Written<P> {
@@ -37,24 +39,43 @@ impl<P> std::ops::Deref for Written<P> {
 
 impl Text {
     pub(crate) fn new(language: Language, pattern: &[u8]) -> Result<Self, PatternError> {
-        let text = pattern.into();
+        Self::with_negation(language, pattern, false)
+    }
+
+    /// A pattern that holds where it does not match, if `negated`.
+    pub(crate) fn with_negation(
+        language: Language,
+        pattern: &[u8],
+        negated: bool,
+    ) -> Result<Self, PatternError> {
+        let text = if negated { [b"not ", pattern].concat().into() } else { pattern.into() };
         Ok(match language {
             Language::Match => {
-                Self::Match(Arc::new(Written { pattern: Match::new(pattern)?, text }))
+                Self::Match(Arc::new(Written { pattern: Match::new(pattern)?, text, negated }))
             }
             Language::Regex => {
-                Self::Regex(Arc::new(Written { pattern: Regex::new(pattern)?, text }))
+                Self::Regex(Arc::new(Written { pattern: Regex::new(pattern)?, text, negated }))
             }
-            Language::Pcre => Self::Pcre(Arc::new(Written { pattern: Pcre::new(pattern)?, text })),
+            Language::Pcre => {
+                Self::Pcre(Arc::new(Written { pattern: Pcre::new(pattern)?, text, negated }))
+            }
         })
     }
 
-    /// As it stands in the file, equal tags joined.
+    /// As it stands in the file, equal tags joined; `not ` in front if it is negated.
     pub(crate) fn as_written(&self) -> &[u8] {
         match self {
             Self::Match(pattern) => &pattern.text,
             Self::Regex(pattern) => &pattern.text,
             Self::Pcre(pattern) => &pattern.text,
+        }
+    }
+
+    fn is_negated(&self) -> bool {
+        match self {
+            Self::Match(pattern) => pattern.negated,
+            Self::Regex(pattern) => pattern.negated,
+            Self::Pcre(pattern) => pattern.negated,
         }
     }
 
@@ -68,9 +89,9 @@ impl Text {
 
     pub(crate) fn is_match(&self, text: &[u8]) -> bool {
         match self {
-            Self::Match(pattern) => pattern.is_match(text),
-            Self::Regex(pattern) => pattern.is_match(text),
-            Self::Pcre(pattern) => pattern.is_match(text),
+            Self::Match(pattern) => pattern.is_match(text) != pattern.negated,
+            Self::Regex(pattern) => pattern.is_match(text) != pattern.negated,
+            Self::Pcre(pattern) => pattern.is_match(text) != pattern.negated,
         }
     }
 
@@ -86,6 +107,7 @@ impl Text {
     /// Literals of which a matching text contains at least one.
     pub(crate) fn required_literals(&self) -> Option<&[Vec<u8>]> {
         match self {
+            _ if self.is_negated() => None,
             Self::Match(pattern) => pattern.required_literals(),
             Self::Regex(pattern) => pattern.required_literals(),
             Self::Pcre(pattern) => pattern.required_literals(),

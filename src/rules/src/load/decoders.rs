@@ -238,7 +238,7 @@ impl Tags {
                 Some(plugin) => self.plugin = Some(plugin),
                 None => notes.error(
                     element.line,
-                    format!("unknown plug-in {text:?}; expected PF_Decoder, SymantecWS_Decoder, SonicWall_Decoder or OSSECAlert_Decoder"),
+                    format!("unknown plug-in {text:?}; expected PF_Decoder, SymantecWS_Decoder, SonicWall_Decoder, OSSECAlert_Decoder or JSON_Decoder"),
                 ),
             },
             "accumulate" => self.accumulate = true,

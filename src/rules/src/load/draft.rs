@@ -86,6 +86,7 @@ pub(super) struct Draft {
     pub(super) pcre: [Option<Text>; Slot::ALL.len()],
     pub(super) fields: Vec<(String, Text)>,
     pub(super) action: Option<Vec<u8>>,
+    pub(super) not_action: Option<Text>,
     pub(super) srcip: Option<AddressList>,
     pub(super) dstip: Option<AddressList>,
     pub(super) time: Option<DayTime>,
@@ -101,6 +102,8 @@ pub(super) struct Draft {
     pub(super) matched_group: Option<Vec<u8>>,
     pub(super) matched_regex: Option<Text>,
     pub(super) relations: Relations,
+    /// Fields that decoders named, which must be the same (true), or different.
+    pub(super) related_names: Vec<(String, bool)>,
     /// A tag that means something only in a correlation.
     pub(super) has_relations: bool,
     pub(super) ignore_mask: FtsMask,
@@ -123,6 +126,7 @@ impl Draft {
             pcre: Default::default(),
             fields: Vec::new(),
             action: None,
+            not_action: None,
             srcip: None,
             dstip: None,
             time: None,
@@ -138,6 +142,7 @@ impl Draft {
             matched_group: None,
             matched_regex: None,
             relations: Relations::default(),
+            related_names: Vec::new(),
             has_relations: false,
             ignore_mask: FtsMask::default(),
             check_ignored_mask: FtsMask::default(),
@@ -176,10 +181,12 @@ impl Draft {
         self.srcip = new.srcip;
         self.dstip = new.dstip;
         self.action = new.action;
+        self.not_action = new.not_action;
         self.matched_regex = new.matched_regex;
         self.matched_group = new.matched_group;
         self.matched_sid = new.matched_sid;
         self.relations = new.relations;
+        self.related_names = new.related_names;
         self.decoded_as = new.decoded_as;
         self.compiled = new.compiled;
     }
@@ -195,6 +202,7 @@ impl Draft {
             checks.extend(shown.into_iter().flatten().map(|text| slot.check(text.clone())));
         }
         checks.extend(self.action.clone().map(Check::Action));
+        checks.extend(self.not_action.clone().map(|text| Check::Field(Field::Action, text)));
         let fields = self.fields.iter();
         checks.extend(fields.map(|(name, text)| Check::Dynamic(name.clone(), text.clone())));
         checks.extend(self.srcip.clone().map(|list| Check::Address(Field::SrcIp, list)));

@@ -49,6 +49,7 @@ pub fn load(
     let mut notes = Notes::default();
     let mut names = Names::new();
     let decoders = decoders::read(decoders, &options, &mut names, &mut notes);
+    let json_name = names.number("json").unwrap_or(NameId::NULL);
     let lists = lists.iter().map(|list| {
         let name = list.name.strip_suffix(".cdb").unwrap_or(list.name);
         (name.to_string(), Arc::new(KeyList::parse(list.text)))
@@ -59,7 +60,7 @@ pub fn load(
         return Err(notes.errors);
     }
     let tree = tree.finish(&options);
-    let parts = Parts { decoders, names: names.into_texts(), tree, options };
+    let parts = Parts { decoders, names: names.into_texts(), json_name, tree, options };
     Ok(Loaded { engine: Engine::new(parts), warnings: notes.warnings })
 }
 

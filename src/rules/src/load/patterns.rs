@@ -9,6 +9,8 @@ pub(super) struct Pieces {
     pub(super) text: Vec<u8>,
     pub(super) line: usize,
     given: bool,
+    /// Of the first of them; equal tags agree.
+    negated: bool,
 }
 
 impl Pieces {
@@ -32,12 +34,33 @@ impl Pieces {
         self.given
     }
 
+    /// As [`add`](Self::add), for a tag that knows `negate`.
+    pub(super) fn add_negatable(
+        &mut self,
+        element: &xml::Element,
+        negated: bool,
+        limit: usize,
+        notes: &mut Notes,
+    ) {
+        if self.given && self.negated != negated {
+            notes.error(
+                element.line,
+                format!(
+                    "equal tags are one pattern: all <{}> of a rule have negate=\"yes\", or none",
+                    element.name
+                ),
+            );
+        }
+        self.negated = negated;
+        self.add(element, limit, notes);
+    }
+
     /// Compiles what is given.
     pub(super) fn compile(&self, language: Language, tag: &str, notes: &mut Notes) -> Option<Text> {
         if !self.given {
             return None;
         }
-        match Text::new(language, &self.text) {
+        match Text::with_negation(language, &self.text, self.negated) {
             Ok(text) => Some(text),
             Err(error) => {
                 let pattern = String::from_utf8_lossy(&self.text);

@@ -12,6 +12,7 @@ use super::{Names, Notes, Source};
 use crate::address::Entry;
 use crate::condition::CompiledRule;
 use crate::decoder::FtsMask;
+use crate::event::Field;
 use crate::lists::{KeyList, ListField, ListLookup, LookupKind};
 use crate::options::Options;
 use crate::rule::{Category, Info, InfoKind, Rule};
@@ -112,13 +113,41 @@ struct Patterns {
 impl RuleReader<'_> {
     fn tag(&mut self, element: &xml::Element, notes: &mut Notes) {
         let name = element.name.to_ascii_lowercase();
+        let negated = self.negation(element, notes);
         if let Some(pieces) = self.pattern(&name) {
-            pieces.add(element, MAX_PATTERN, notes);
-        } else if !self.relation(&name)
+            pieces.add_negatable(element, negated, MAX_PATTERN, notes);
+        } else if !self.relation(&name, element, notes)
             && !self.output(&name, element, notes)
             && !self.position(&name, element, notes)
         {
-            self.condition(&name, element, notes);
+            self.condition(&name, element, negated, notes);
+        }
+    }
+
+    /// Whether a tag says `negate="yes"`; a compatible engine does not look.
+    fn negation(&self, element: &xml::Element, notes: &mut Notes) -> bool {
+        const KNOWING: [&str; 6] = ["field", "srcip", "dstip", "action", "time", "weekday"];
+        let Some(value) = element.attribute("negate") else { return false };
+        if self.context.options.strict_compat {
+            return false;
+        }
+        let name = element.name.to_ascii_lowercase();
+        let stem = name.strip_suffix("_pcre2").unwrap_or(&name);
+        let slots = Slot::ALL.into_iter().filter(|(_, known)| !known.ends_with("geoip"));
+        let known = KNOWING.contains(&name.as_str())
+            || name == "pcre2"
+            || slots.into_iter().any(|(_, known)| known == stem);
+        match value {
+            b"yes" if known => true,
+            b"no" => false,
+            b"yes" => {
+                notes.error(element.line, format!("<{name}> cannot be negated"));
+                false
+            }
+            _ => {
+                notes.error(element.line, "negate is yes or no");
+                false
+            }
         }
     }
 
@@ -140,28 +169,77 @@ impl RuleReader<'_> {
     }
 
     /// Tags that relate the events of a correlation.
-    fn relation(&mut self, name: &str) -> bool {
-        let relations = &mut self.draft.relations;
-        match name {
-            "same_id" => relations.same_id = true,
-            "same_source_ip" => relations.same_source_ip = true,
-            "same_src_port" => relations.same_src_port = true,
-            "same_dst_port" => relations.same_dst_port = true,
-            "same_user" => relations.same_user = true,
-            "same_location" => relations.same_location = true,
-            "different_url" => relations.different_url = true,
-            "different_srcgeoip" => relations.different_country = true,
-            // Known, without effect: as in the original.
-            "different_srcip" => {}
-            // These take back an earlier same_*; they do not ask for a difference.
-            "not_same_id" => relations.same_id = false,
-            "not_same_source_ip" => relations.same_source_ip = false,
-            "not_same_user" => relations.same_user = false,
-            "not_same_agent" => relations.same_location = false,
-            _ => return false,
-        }
+    fn relation(&mut self, name: &str, element: &xml::Element, notes: &mut Notes) -> bool {
+        let options = self.context.options;
+        let (relation, what) = if let Some(what) = name.strip_prefix("not_same_") {
+            (Relation::NotSame, what)
+        } else if let Some(what) = name.strip_prefix("same_") {
+            (Relation::Same, what)
+        } else if let Some(what) = name.strip_prefix("different_") {
+            (Relation::Different, what)
+        } else {
+            return false;
+        };
         self.draft.has_relations = true;
+        if what == "field" {
+            self.related_field(relation, element, notes);
+            return true;
+        }
+        if relation == Relation::Different && what == "srcip" && !options.different_srcip {
+            // Known, without effect: as in the original.
+            return true;
+        }
+        let relations = &mut self.draft.relations;
+        match what {
+            "location" | "agent" => match relation {
+                Relation::Same => relations.same_location = true,
+                Relation::Different => relations.different_location = true,
+                Relation::NotSame => {
+                    relations.same_location = false;
+                    relations.different_location = !options.strict_compat;
+                }
+            },
+            "srcgeoip" | "dstgeoip" => relations.country = relation != Relation::NotSame,
+            _ => match related_field(what) {
+                Some(field) => self.relate(relation, field),
+                None => return false,
+            },
+        }
         true
+    }
+
+    fn relate(&mut self, relation: Relation, field: Field) {
+        let relations = &mut self.draft.relations;
+        match relation {
+            Relation::Same => relations.same.insert(field),
+            Relation::Different => relations.different.insert(field),
+            Relation::NotSame => {
+                relations.same.remove(field);
+                if !self.context.options.strict_compat {
+                    relations.different.insert(field);
+                }
+            }
+        }
+    }
+
+    /// `<same_field>name</same_field>`, also with the name as an attribute.
+    fn related_field(&mut self, relation: Relation, element: &xml::Element, notes: &mut Notes) {
+        let text = element.text();
+        let name = match element.attribute("name") {
+            Some(name) => String::from_utf8_lossy(name).into_owned(),
+            None => text.trim().to_owned(),
+        };
+        if name.is_empty() {
+            let tag = &element.name;
+            notes.error(
+                element.line,
+                format!("{tag} needs the name of a field: <{tag}>name</{tag}>"),
+            );
+        } else if let Some(field) = Field::from_order(&name) {
+            self.relate(relation, field);
+        } else {
+            self.draft.related_names.push((name.to_ascii_lowercase(), relation == Relation::Same));
+        }
     }
 
     /// Tags that say what an alert looks like.
@@ -181,6 +259,7 @@ impl RuleReader<'_> {
                 push_info(rule, InfoKind::Cve, &element.content);
             }
             "info" => info(rule, element, notes),
+            "mitre" => mitre(rule, element, notes),
             "options" => {
                 for option in element.text().split([',', ' ', '\n']).filter(|word| !word.is_empty())
                 {
@@ -239,7 +318,7 @@ impl RuleReader<'_> {
     }
 
     /// The remaining conditions.
-    fn condition(&mut self, name: &str, element: &xml::Element, notes: &mut Notes) {
+    fn condition(&mut self, name: &str, element: &xml::Element, negated: bool, notes: &mut Notes) {
         let draft = &mut self.draft;
         let text = element.text();
         match name {
@@ -247,10 +326,21 @@ impl RuleReader<'_> {
                 Some(id) => draft.decoded_as = Some(id),
                 None => notes.error(element.line, format!("there is no decoder {text:?}")),
             },
+            "action" if negated => {
+                let pattern = [b"^", element.content.as_slice(), b"$"].concat();
+                match Text::with_negation(Language::Match, &pattern, true) {
+                    Ok(text) if !element.content.iter().any(|byte| b"|!^$".contains(byte)) => {
+                        draft.not_action = Some(text);
+                    }
+                    _ => notes.error(element.line, "a negated action is a plain word"),
+                }
+            }
             "action" => draft.action.get_or_insert_default().extend_from_slice(&element.content),
             "srcip" | "dstip" => {
                 let list = if name == "srcip" { &mut draft.srcip } else { &mut draft.dstip };
-                match Entry::parse(element.content.trim_ascii()) {
+                let content = element.content.trim_ascii();
+                let content = if negated { [b"!", content].concat() } else { content.to_vec() };
+                match Entry::parse(&content) {
                     Some(entry) => list.get_or_insert_default().push(entry),
                     None => notes.error(
                         element.line,
@@ -261,7 +351,7 @@ impl RuleReader<'_> {
                 }
             }
             "time" => match DayTime::parse(&element.content) {
-                Some(time) => draft.time = Some(time),
+                Some(time) => draft.time = Some(if negated { time.inverted() } else { time }),
                 None => notes.error(
                     element.line,
                     format!(
@@ -270,26 +360,26 @@ impl RuleReader<'_> {
                 ),
             },
             "weekday" => match Weekdays::parse(&element.content) {
-                Some(days) => draft.weekdays = Some(days),
+                Some(days) => draft.weekdays = Some(if negated { days.inverted() } else { days }),
                 None => notes.error(element.line, format!("weekday is no list of days: {text:?}")),
             },
             "compiled_rule" => match CompiledRule::from_name(text.trim()) {
                 Some(rule) => draft.compiled = Some(rule),
                 None => notes.error(element.line, format!("there is no compiled rule {text:?}")),
             },
-            "field" => self.dynamic_field(element, notes),
+            "field" => self.dynamic_field(element, negated, notes),
             "list" => self.list(element, notes),
             other => notes.error(element.line, format!("<{other}> is not known in a rule")),
         }
     }
 
-    fn dynamic_field(&mut self, element: &xml::Element, notes: &mut Notes) {
+    fn dynamic_field(&mut self, element: &xml::Element, negated: bool, notes: &mut Notes) {
         let Some(name) = element.attribute("name").filter(|name| !name.is_empty()) else {
             notes.error(element.line, "field needs the attribute name");
             return;
         };
         let mut pieces = Pieces::default();
-        pieces.add(element, MAX_PATTERN, notes);
+        pieces.add_negatable(element, negated, MAX_PATTERN, notes);
         if let Some(text) = pieces.compile(Language::Regex, "field", notes) {
             self.draft.fields.push((String::from_utf8_lossy(name).into_owned(), text));
         }
@@ -365,6 +455,52 @@ impl RuleReader<'_> {
             );
         }
         draft
+    }
+}
+
+/// What a relation asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Relation {
+    Same,
+    Different,
+    /// Takes back an earlier `same_*`, and asks for a difference.
+    NotSame,
+}
+
+/// The field of a `same_*`, by all the names that users know it by.
+fn related_field(what: &str) -> Option<Field> {
+    Some(match what {
+        "id" => Field::Id,
+        "source_ip" | "src_ip" | "srcip" => Field::SrcIp,
+        "dst_ip" | "dstip" | "destination_ip" => Field::DstIp,
+        "src_port" | "srcport" => Field::SrcPort,
+        "dst_port" | "dstport" => Field::DstPort,
+        "user" | "dstuser" | "dst_user" => Field::DstUser,
+        "srcuser" | "src_user" => Field::SrcUser,
+        "url" => Field::Url,
+        "protocol" => Field::Protocol,
+        "action" => Field::Action,
+        "status" => Field::Status,
+        "data" | "extra_data" => Field::Data,
+        "system_name" => Field::SystemName,
+        "filename" => Field::FileName,
+        _ => return None,
+    })
+}
+
+/// `<mitre><id>T1110</id><id>T1078</id></mitre>`
+fn mitre(rule: &mut Rule, element: &xml::Element, notes: &mut Notes) {
+    const MAX_TECHNIQUES: usize = 32;
+    for child in &element.children {
+        let id = child.content.trim_ascii();
+        let is_id = child.name.eq_ignore_ascii_case("id")
+            && !id.is_empty()
+            && id.iter().all(|byte| byte.is_ascii_alphanumeric() || *byte == b'.');
+        if !is_id || rule.mitre.len() >= MAX_TECHNIQUES {
+            notes.error(child.line, "mitre holds at most 32 <id>T1110</id>");
+            return;
+        }
+        rule.mitre.push(id.to_vec());
     }
 }
 

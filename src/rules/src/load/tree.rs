@@ -3,11 +3,11 @@
 //! A rule may stand on several nodes. Only rules above it in the files can be its parents; siblings are sorted by
 //! weight, in the order of the files where that is equal.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use super::draft::{Draft, Wiring};
-use crate::correlate::{Correlation, Source};
+use crate::correlate::{Correlation, NamedRelation, Relations, Source};
 use crate::engine::{Compiled, Node, Stateful, Tree};
 use crate::memory::ListPlan;
 use crate::options::Options;
@@ -248,6 +248,9 @@ impl TreeBuilder {
             });
             next += 1;
         }
+        let names = self.drafts.iter().flat_map(|draft| &draft.related_names);
+        let names: BTreeSet<&str> = names.map(|(name, _)| name.as_str()).collect();
+        let tracked_names: Box<[Box<str>]> = names.into_iter().map(Box::from).collect();
         let tracked = self.sid_lists.len();
         let mut feeds = self.feeds;
         let compiled: Vec<Compiled> = self
@@ -261,11 +264,12 @@ impl TreeBuilder {
                     Some(&list) => [list].into(),
                     None => groups.into_iter().map(|list| tracked + list).collect(),
                 };
-                compile(draft, tracked, lists)
+                compile(draft, tracked, lists, &tracked_names)
             })
             .collect();
         Tree {
-            lists: plan(&compiled, tracked, self.group_lists, options.sid_prev_matched_max),
+            lists: plan(&compiled, tracked, self.group_lists, options),
+            tracked_names,
             compiled,
             roots: self.roots.len(),
             nodes,
@@ -276,9 +280,10 @@ impl TreeBuilder {
 }
 
 /// How each list is kept: those of single rules first, then those of groups.
-fn plan(compiled: &[Compiled], tracked: usize, groups: usize, limit: usize) -> Vec<ListPlan> {
-    let mut plans = vec![ListPlan { limit: Some(limit), keys: Vec::new() }; tracked];
-    plans.resize(tracked + groups, ListPlan::default());
+fn plan(compiled: &[Compiled], tracked: usize, groups: usize, options: &Options) -> Vec<ListPlan> {
+    let plan = |limit| ListPlan { limit: Some(limit), keys: Vec::new() };
+    let mut plans = vec![plan(options.sid_prev_matched_max); tracked];
+    plans.resize(tracked + groups, plan(options.group_list_max));
     for rule in compiled {
         let correlation = rule.stateful.as_ref().and_then(|stateful| stateful.correlation.as_ref());
         let Some(correlation) = correlation else { continue };
@@ -294,7 +299,12 @@ fn plan(compiled: &[Compiled], tracked: usize, groups: usize, limit: usize) -> V
     plans
 }
 
-fn compile(draft: &Draft, tracked: usize, lists: Arc<[usize]>) -> Compiled {
+fn compile(
+    draft: &Draft,
+    tracked: usize,
+    lists: Arc<[usize]>,
+    tracked_names: &[Box<str>],
+) -> Compiled {
     let source = match draft.wiring {
         Some(Wiring::Sid(list)) => Some(Source::List { list, shows_last: true }),
         Some(Wiring::Group(list)) => Some(Source::List { list: tracked + list, shows_last: false }),
@@ -306,7 +316,17 @@ fn compile(draft: &Draft, tracked: usize, lists: Arc<[usize]>) -> Compiled {
         frequency: draft.rule.frequency,
         timeframe: draft.rule.timeframe,
         level: draft.rule.level,
-        relations: draft.relations,
+        relations: Relations {
+            named: draft
+                .related_names
+                .iter()
+                .filter_map(|(name, same)| {
+                    let at = tracked_names.iter().position(|known| &**known == name)?;
+                    Some(NamedRelation { at, same: *same })
+                })
+                .collect(),
+            ..draft.relations.clone()
+        },
     });
     let mut checks = draft.checks();
     let mut late_lists = draft.lists.clone();
