@@ -20,18 +20,23 @@ macro_rules! program {
     };
 }
 
-static PROGRAMS: [&Program; 4] = [
+static PROGRAMS: [&Program; 7] = [
     program!("ossec-execd"),
     program!("ossec-analysisd"),
     program!("ossec-logcollector"),
     program!("ossec-syscheckd"),
+    program!("ossec-monitord"),
+    program!("ossec-remoted"),
+    program!("ossec-agentd"),
 ];
 
 fn main() -> ExitCode {
     let own = own_name();
     match PROGRAMS.iter().find(|program| program.name == own) {
         Some(program) => runtime::main(program, run),
-        None => tools::control::main(),
+        None if own == "ossec-control" => tools::control::main(),
+        // Never the control program under a daemon's name: it would start itself for ever.
+        None => ExitCode::from(2),
     }
 }
 
