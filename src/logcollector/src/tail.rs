@@ -168,6 +168,15 @@ impl Tail {
         Fingerprint::of(&self.head)
     }
 
+    /// Its head; that of a file that was empty when it was last read is looked up.
+    pub(crate) fn head_now(&self) -> Vec<u8> {
+        if self.head.is_empty() {
+            read_head(&self.file).unwrap_or_default()
+        } else {
+            self.head.clone()
+        }
+    }
+
     /// Where in the file the next byte is wanted from.
     pub(crate) fn offset(&self) -> u64 {
         self.lines.wanted()

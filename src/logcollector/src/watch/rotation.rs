@@ -159,15 +159,17 @@ impl Watch {
         desk: &mut Desk<'_>,
     ) -> usize {
         let siblings = lineage::siblings(&self.path, &[]);
-        // Read after the siblings were listed: one that begins like the present file is a copy of it under way.
+        // Read after the siblings were listed: one that begins like a file of ours is a copy of it, maybe under way.
         let present_head = present.head_now();
+        let heads: Vec<Vec<u8>> = self.generations.iter().map(Tail::head_now).collect();
         let found = {
             let (mine, former) = (&self.generations, &desk.former);
             let seen = |id: Identity, head: &[u8]| {
                 id == present.identity
                     || lineage::is_same_head(&present.head, head)
                     || former.knows_content(id, head)
-                    || mine.iter().any(|t| t.identity == id || lineage::is_same_head(&t.head, head))
+                    || mine.iter().any(|tail| tail.identity == id)
+                    || heads.iter().any(|known| lineage::is_same_head(known, head))
             };
             lineage::between(written, &siblings, &present_head, seen)
         };
