@@ -6,7 +6,7 @@ use std::process::Command;
 
 use serde_json::Value;
 
-const PURE: &[&str] = &["xml", "pattern", "wire", "fim", "alerts", "rules"];
+const PURE: &[&str] = &["xml", "pattern", "wire", "fim", "alerts", "rules", "cdb"];
 const EDGES: &[&str] = &["sys", "ipc", "settings", "runtime"];
 const AGENT_SIDE: &[&str] = &["logcollector", "syscheckd", "execd"];
 

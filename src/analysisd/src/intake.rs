@@ -293,7 +293,7 @@ impl Feed {
 }
 
 /// Now, as this host's clock shows it.
-fn moment() -> Moment {
+pub(crate) fn moment() -> Moment {
     let epoch = runtime::clock::now();
     let local = runtime::clock::local(epoch);
     Moment {

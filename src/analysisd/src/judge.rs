@@ -12,8 +12,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use alerts::Moment;
-use crossbeam_channel::{Receiver, Sender, TryRecvError};
+use alerts::{Alert, AlertId, Moment, Rule};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TryRecvError};
 use ipc::Ended;
 use ipc::ended::Mark;
 use ipc::receiver::Source;
@@ -29,12 +29,15 @@ use crate::output::Outputs;
 use crate::pipeline::DecodedBatch;
 use crate::response::Responder;
 use crate::setup::Setup;
+use crate::statistics::{self, Counted, Statistics};
 use crate::world::Files;
 
 /// Bytes of output after which a commit is due though more events are waiting.
 const COMMIT_BYTES: usize = 1 << 20;
 /// Events after which a commit is due though more are waiting.
 const COMMIT_EVENTS: u64 = 4096;
+/// How often the clock is looked at while no event comes: an hour may have ended.
+const LOOK_AT_CLOCK: Duration = Duration::from_secs(60);
 /// How often a disk that takes nothing is tried again.
 const RETRY: Duration = Duration::from_secs(1);
 /// How often it is tried before a stop gives up.
@@ -60,12 +63,16 @@ pub(crate) struct Judge {
     pub responder: Responder,
     /// Alert numbers.
     pub numbering: Numbering,
+    /// Events of each hour.
+    pub statistics: Statistics,
     /// What has reached its end, on disk.
     pub ended: Ended,
     /// What was counted.
     pub accounts: Arc<Accounts>,
     /// The daemon is to stop.
     pub stopping: Arc<AtomicBool>,
+    /// The clock, for when no event tells the time.
+    pub now: fn() -> Moment,
     /// Wakes the intake, which acknowledges.
     pub wake: Box<dyn Fn() + Send>,
 }
@@ -101,6 +108,9 @@ impl Judge {
             }
         }
         self.commit(&mut open);
+        if let Err(error) = self.statistics.flush(true) {
+            log::warn!("{error}; some events of this hour are not counted");
+        }
         if let Err(error) = self.numbering.close() {
             log::warn!("alert numbers: {error}; some numbers will be left out");
         }
@@ -117,7 +127,21 @@ impl Judge {
             Err(TryRecvError::Disconnected) => None,
             Err(TryRecvError::Empty) => {
                 self.commit(open);
-                input.recv().ok()
+                self.wait(input, open)
+            }
+        }
+    }
+
+    /// Waits for a batch; an hour that ends meanwhile ends on time.
+    fn wait(&mut self, input: &Receiver<DecodedBatch>, open: &mut Open) -> Option<DecodedBatch> {
+        loop {
+            match input.recv_timeout(LOOK_AT_CLOCK) {
+                Ok(decoded) => return Some(decoded),
+                Err(RecvTimeoutError::Disconnected) => return None,
+                Err(RecvTimeoutError::Timeout) => {
+                    self.statistics.turn(&(self.now)(), &self.setup.stats);
+                    self.commit(open);
+                }
             }
         }
     }
@@ -135,10 +159,11 @@ impl Judge {
             self.state.adopt(&self.setup.engine);
             self.fim.set_policy(self.setup.fim.clone());
         }
+        self.statistics.turn(&batch.moment, &self.setup.stats);
         let setup = Arc::clone(&self.setup);
         for (event, slot) in batch.events().zip(&mut decoded.events) {
             match slot {
-                Some(decoded) => self.judge_event(&setup, decoded, &mut open.totals),
+                Some(decoded) => self.judge_event(&setup, event.kind, decoded, &mut open.totals),
                 None => self.judge_builtin(&setup, &event, batch.moment, &mut open.totals),
             }
         }
@@ -183,7 +208,7 @@ impl Judge {
         if let Some((builtin, text, details)) = news {
             let raw = RawEvent { moment, location: event.location, payload: &text };
             let mut decoded = setup.engine.decode_builtin(builtin, &raw, details);
-            self.judge_event(setup, &mut decoded, totals);
+            self.judge_event(setup, event.kind, &mut decoded, totals);
         }
     }
 
@@ -219,7 +244,13 @@ impl Judge {
         }
     }
 
-    fn judge_event(&mut self, setup: &Setup, decoded: &mut Decoded, totals: &mut Totals) {
+    fn judge_event(
+        &mut self,
+        setup: &Setup,
+        kind: Kind,
+        decoded: &mut Decoded,
+        totals: &mut Totals,
+    ) {
         let engine = &setup.engine;
         let judgement = engine.judge(&mut self.state, decoded, &mut self.files);
         if !judgement.is_archived() {
@@ -227,7 +258,16 @@ impl Judge {
             return;
         }
         totals.forwarded += 1;
+        if let Some(text) = self.statistics.count(&setup.stats) {
+            self.too_many(setup, decoded, &text, totals);
+        }
         let is_alert = judgement.fate == Fate::Alert;
+        self.statistics.add(Counted {
+            rule: judgement.rule.map(|at| engine.rule(at)).map(|rule| (rule.id, rule.level)),
+            alert: is_alert && judgement.log,
+            file: kind == Kind::FileIntegrity,
+            firewall: decoded.is_firewall(),
+        });
         if !is_alert && !setup.switches.archives() && !decoded.is_firewall() {
             return;
         }
@@ -253,6 +293,28 @@ impl Judge {
         }
     }
 
+    /// The alert of an hour with too many events, of which this is one.
+    fn too_many(&mut self, setup: &Setup, decoded: &Decoded, text: &str, totals: &mut Totals) {
+        let (level, levels) = (setup.stats.level, &setup.settings.alerts);
+        if level < levels.log {
+            return;
+        }
+        let mut event = setup.engine.facts(decoded);
+        event.full_log = text.as_bytes();
+        let rule = Rule {
+            id: statistics::RULE,
+            level,
+            comment: b"Excessive number of events (above normal).",
+            groups: b"stats,",
+            ..Rule::default()
+        };
+        let id = AlertId { epoch: event.moment.epoch, number: self.number() };
+        let mail = level >= levels.email;
+        let alert = Alert { id, mail, rule, event, samples: Vec::new() };
+        self.outputs.alert(&alert, &setup.switches);
+        totals.alerts += 1;
+    }
+
     fn number(&mut self) -> u64 {
         let result = self.numbering.next();
         result.unwrap_or_else(|(number, error)| {
@@ -262,7 +324,7 @@ impl Judge {
     }
 
     fn commit(&mut self, open: &mut Open) {
-        if open.totals.ended == 0 {
+        if open.totals.ended == 0 && !self.statistics.is_due() {
             return;
         }
         let mut tries = 0;
@@ -312,6 +374,7 @@ impl Judge {
         self.fim.flush().map_err(boxed)?;
         self.findings.flush().map_err(boxed)?;
         self.hosts.flush().map_err(boxed)?;
+        self.statistics.flush(false).map_err(boxed)?;
         if !marks.is_empty() {
             self.ended.end(&marks).map_err(failed)?;
         }

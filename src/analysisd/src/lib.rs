@@ -19,6 +19,7 @@ mod output;
 mod pipeline;
 mod response;
 mod setup;
+mod statistics;
 #[cfg(test)]
 mod testing;
 mod world;
@@ -46,6 +47,7 @@ use crate::numbering::Numbering;
 use crate::output::Outputs;
 use crate::response::{Responder, write_ar_conf};
 use crate::setup::{Setup, Trouble};
+use crate::statistics::Statistics;
 use crate::world::Files;
 
 static PROGRAM: Program = Program {
@@ -65,6 +67,7 @@ const WRITABLE: &[&str] = &[
     "queue/rootcheck",
     "queue/fts",
     "queue/diff",
+    "stats",
 ];
 
 /// Runs the daemon.
@@ -160,9 +163,11 @@ impl Parts {
             hosts: HostStore::open(&at("queue/fts/hostinfo")),
             responder: Responder::new(at(ipc::paths::EXECQ)),
             numbering,
+            statistics: Statistics::open(&at("stats")),
             ended,
             accounts: Arc::clone(&accounts),
             stopping: Arc::clone(&stopping),
+            now: intake::moment,
             wake: Box::new(move || {
                 // A loop that cannot be woken looks by itself soon.
                 let _ = waker.wake();

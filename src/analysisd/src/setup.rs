@@ -12,6 +12,7 @@ use settings::{ConfigErrors, InternalOptions, Settings};
 use crate::fim_store::Policy;
 use crate::output::Switches;
 use crate::response::Responses;
+use crate::statistics::Limits;
 
 /// Everything that one version of the configuration decides.
 #[derive(Debug)]
@@ -22,6 +23,8 @@ pub(crate) struct Setup {
     pub switches: Switches,
     /// The active responses that rules are bound to.
     pub responses: Responses,
+    /// When an hour has too many events.
+    pub stats: Limits,
     /// File integrity, the manager's part.
     pub fim: Policy,
     /// The settings themselves.
@@ -55,9 +58,9 @@ impl Setup {
             log::warn!("{warning}");
         }
         let files = settings.rules.resolve(root).map_err(Trouble::Settings)?;
-        let [decoders, rule_files, lists] =
-            [&files.decoders, &files.rules, &files.lists].map(|paths| read(root, paths));
-        let (decoders, rule_files, lists) = (decoders?, rule_files?, lists?);
+        let decoders = read(root, &files.decoders, |path| fs::read(path))?;
+        let rule_files = read(root, &files.rules, |path| fs::read(path))?;
+        let lists = read(root, &files.lists, settings::read_list)?;
         let (responses, bindings) = Responses::of(&settings);
         let number = |key| usize::try_from(options.number(key)).unwrap_or(usize::MAX);
         let engine_options = Options {
@@ -93,16 +96,26 @@ impl Setup {
             ignore: settings.syscheck.ignore.iter().filter_map(prefix).collect(),
         };
         let switches = Switches::of(&settings.global, options.flag("analysisd.log_fw"));
-        Ok(Self { engine: loaded.engine, switches, responses, fim, settings })
+        let stats = Limits {
+            level: settings.global.stats,
+            percent: options.number("analysisd.stats_percent_diff"),
+            least: options.number("analysisd.stats_mindiff"),
+            most: options.number("analysisd.stats_maxdiff"),
+        };
+        Ok(Self { engine: loaded.engine, switches, responses, stats, fim, settings })
     }
 }
 
-fn read(root: &Path, paths: &[PathBuf]) -> Result<Vec<(String, Vec<u8>)>, Trouble> {
+fn read(
+    root: &Path,
+    paths: &[PathBuf],
+    content: fn(&Path) -> io::Result<Vec<u8>>,
+) -> Result<Vec<(String, Vec<u8>)>, Trouble> {
     let name = |path: &Path| path.strip_prefix(root).unwrap_or(path).display().to_string();
     paths
         .iter()
         .map(|path| {
-            fs::read(path)
+            content(path)
                 .map(|text| (name(path), text))
                 .map_err(|error| Trouble::File(path.clone(), error))
         })

@@ -22,6 +22,7 @@ use crate::output::Outputs;
 use crate::pipeline;
 use crate::response::Responder;
 use crate::setup::Setup;
+use crate::statistics::Statistics;
 use crate::world::Files;
 
 const FOLDERS: &[&str] = &[
@@ -34,6 +35,7 @@ const FOLDERS: &[&str] = &[
     "queue/syscheck",
     "queue/rootcheck",
     "queue/diff",
+    "stats",
 ];
 
 /// Makes the folders of an install root.
@@ -67,6 +69,8 @@ pub(crate) fn judge(
         hosts: HostStore::open(&root.join("queue/fts/hostinfo")),
         responder: Responder::new(root.join("queue/alerts/execq")),
         numbering: Numbering::open(&root.join("queue/ossec/alert-number")).unwrap(),
+        statistics: Statistics::open(&root.join("stats")),
+        now: || Moment::utc(0),
         ended: Ended::open(&root.join("queue/ossec/ended")).unwrap(),
         accounts: Arc::new(Accounts::default()),
         stopping: Arc::new(AtomicBool::new(false)),

@@ -163,7 +163,8 @@ pub(crate) fn append(path: &Path, waiting: &mut Vec<u8>) -> Result<(), WriteErro
     written.map_err(|source| WriteError { path: path.to_owned(), source })
 }
 
-fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
+/// Puts a new file in the place of the old one, whole, with its folder if need be.
+pub(crate) fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
     if let Some(folder) = path.parent() {
         fs::DirBuilder::new().recursive(true).mode(0o750).create(folder)?;
     }

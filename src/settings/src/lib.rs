@@ -6,6 +6,7 @@
 mod error;
 pub mod glob;
 mod internal_options;
+mod lists;
 mod nearest;
 mod option_table;
 mod raw;
@@ -21,6 +22,7 @@ use crate::section::Section;
 
 pub use error::{ConfigError, ConfigErrors};
 pub use internal_options::InternalOptions;
+pub use lists::{compiled_path, read_list};
 pub use option_table::{OPTIONS, OptionSpec};
 pub use section::alerts::AlertLevels;
 pub use section::command::{Command, Expect};

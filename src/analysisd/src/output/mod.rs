@@ -73,17 +73,14 @@ impl Outputs {
         }
     }
 
-    /// Adds an event to every archive that is on.
+    /// Adds an event to every archive that is on; keep-alive messages of agents only to that of JSON.
     pub(crate) fn archive(
         &mut self,
         event: &Event<'_>,
         rule: Option<&Rule<'_>>,
         switches: &Switches,
     ) {
-        if !text::is_archived(event.location) {
-            return;
-        }
-        if switches.archives {
+        if switches.archives && text::is_archived(event.location) {
             text::write_archive(event, self.archives.waiting());
         }
         if switches.archives_json {

@@ -78,6 +78,12 @@ impl RuleSources {
         }
     }
 
+    /// The texts of the lists, in order.
+    pub fn list_files(&self, root: &Path) -> Vec<PathBuf> {
+        let lists = self.entries.iter().filter(|entry| entry.kind == RuleSourceKind::List);
+        lists.map(|entry| root.join(list_path(&entry.path))).collect()
+    }
+
     /// Looks into the folders now, so that a reload sees new files.
     ///
     /// A file that is named by itself is only checked to be there by whoever reads it.
@@ -85,12 +91,12 @@ impl RuleSources {
     /// # Errors
     /// A folder that can't be read.
     pub fn resolve(&self, root: &Path) -> Result<RuleFiles, ConfigErrors> {
-        let mut files = RuleFiles::default();
+        let mut files = RuleFiles { lists: self.list_files(root), ..RuleFiles::default() };
         for entry in &self.entries {
             match &entry.kind {
                 RuleSourceKind::Rules => files.rules.push(root.join("rules").join(&entry.path)),
                 RuleSourceKind::Decoders => files.decoders.push(root.join(&entry.path)),
-                RuleSourceKind::List => files.lists.push(root.join(&entry.path)),
+                RuleSourceKind::List => {}
                 RuleSourceKind::RulesFolder(pattern) => {
                     entry.add_folder(root, pattern, &mut files.rules)?;
                 }
@@ -106,6 +112,12 @@ impl RuleSources {
         }
         Ok(files)
     }
+}
+
+/// A list's text below the root: a bare name lies in `rules`, and `x.cdb` is the compiled form of `x`.
+fn list_path(given: &str) -> PathBuf {
+    let text = given.strip_suffix(".cdb").unwrap_or(given);
+    if text.contains('/') { PathBuf::from(text) } else { Path::new("rules").join(text) }
 }
 
 impl RuleSource {

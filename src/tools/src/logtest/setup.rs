@@ -68,7 +68,7 @@ impl Files {
         Ok(Self {
             decoders: Named::read_all(root, &files.decoders)?,
             rules: Named::read_all(root, &files.rules)?,
-            lists: Named::read_all(root, &files.lists)?,
+            lists: Named::read_lists(root, &files.lists)?,
             options,
             warnings: settings.warnings.iter().map(ToString::to_string).collect(),
         })
@@ -135,8 +135,16 @@ impl Named {
         paths.iter().map(|path| Self::read(root, path)).collect()
     }
 
+    fn read_lists(root: &Path, paths: &[PathBuf]) -> Result<Vec<Self>, SetupError> {
+        paths.iter().map(|path| Self::take(root, path, settings::read_list(path))).collect()
+    }
+
     fn read(root: &Path, path: &Path) -> Result<Self, SetupError> {
-        let text = fs::read(path).map_err(|error| SetupError::File(path.to_owned(), error))?;
+        Self::take(root, path, fs::read(path))
+    }
+
+    fn take(root: &Path, path: &Path, text: io::Result<Vec<u8>>) -> Result<Self, SetupError> {
+        let text = text.map_err(|error| SetupError::File(path.to_owned(), error))?;
         Ok(Self { name: path.strip_prefix(root).unwrap_or(path).display().to_string(), text })
     }
 }

@@ -1,0 +1,7 @@
+//! `ossec-regex`; see `src/tools`.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    tools::ossec_regex::main()
+}
