@@ -29,12 +29,10 @@ fuzz_target!(|bytes: &[u8]| {
 fn shipped() -> Engine {
     let etc = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../etc"));
     let decoders = fs::read(etc.join("decoder.xml")).expect("shipped decoders");
-    let folder = fs::read_dir(etc.join("rules")).expect("shipped rules");
-    let mut names: Vec<String> =
-        folder.flatten().map(|file| file.file_name().to_string_lossy().into_owned()).collect();
-    names.retain(|name| name.ends_with(".xml"));
-    // The trunk first; behind all others what counts them.
-    names.sort_by_key(|name| (name != "rules_config.xml", name == "attack_rules.xml", name == "local_rules.xml", name.clone()));
+    let configuration = fs::read_to_string(etc.join("ossec-local.conf")).expect("its configuration");
+    let includes = configuration.split("<include>").skip(1);
+    let names: Vec<&str> =
+        includes.filter_map(|rest| Some(rest.split_once("</include>")?.0.trim())).collect();
     let texts: Vec<Vec<u8>> =
         names.iter().map(|name| fs::read(etc.join("rules").join(name)).expect("a rule file")).collect();
     let sources: Vec<Source<'_>> =

@@ -1,7 +1,7 @@
 //! Measures the engine alone: `cargo run --release -p rules --example speed -- CASE [EVENTS] [RULES_DIR]`.
 //!
 //! CASE is `none`, `ssh`, `frequency`, `frequency-base`, `siblings`, `siblings-base`, `doubled`, `hostile`, `memory`. RULES_DIR
-//! holds `decoder.xml` and `rules/*.xml` in the order of `ossec-full.conf`, or of their names; `etc` is the default. For
+//! holds `decoder.xml` and `rules/*.xml` in the order of `ossec-full.conf` or `ossec-local.conf`; `etc` is the default. For
 //! instructions an event, run under callgrind with two numbers of events and divide the difference.
 
 #![expect(clippy::print_stdout, reason = "its figures are its purpose")]
@@ -52,25 +52,16 @@ type Files = Vec<(String, Vec<u8>)>;
 
 fn read(folder: &Path) -> Result<(Files, Files), Box<dyn Error>> {
     let decoders = vec![("decoder.xml".into(), fs::read(folder.join("decoder.xml"))?)];
-    let listed = fs::read_to_string(folder.join("ossec-full.conf")).unwrap_or_default();
-    let mut names: Vec<String> = listed
-        .split("<include>")
-        .skip(1)
-        .filter_map(|rest| Some(rest.split_once("</include>")?.0.trim().to_owned()))
-        .collect();
-    if names.is_empty() {
-        let found = fs::read_dir(folder.join("rules"))?;
-        names = found.flatten().map(|e| e.file_name().to_string_lossy().into_owned()).collect();
-        names.retain(|name| name.ends_with(".xml") && name != "local_rules.xml");
-        names.sort_by_key(|name| {
-            (name != "rules_config.xml", name == "attack_rules.xml", name.clone())
-        });
-    }
+    let listed = fs::read_to_string(folder.join("ossec-full.conf"))
+        .or_else(|_| fs::read_to_string(folder.join("ossec-local.conf")))?;
+    let includes = listed.split("<include>").skip(1);
+    let names: Vec<&str> =
+        includes.filter_map(|rest| Some(rest.split_once("</include>")?.0.trim())).collect();
     let mut rules = Files::new();
     for name in names {
-        let path = folder.join("rules").join(&name);
+        let path = folder.join("rules").join(name);
         if path.exists() {
-            rules.push((name, fs::read(path)?));
+            rules.push((name.to_owned(), fs::read(path)?));
         }
     }
     Ok((decoders, rules))
