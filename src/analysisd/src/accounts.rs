@@ -6,6 +6,8 @@
 
 use std::sync::{Mutex, PoisonError};
 
+use rules::Counts;
+
 /// What has come to its end. The judge adds a commit's counts at once, so that a reader never sees half of one.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Totals {
@@ -27,14 +29,16 @@ pub(crate) struct Totals {
     pub responses_lost: u64,
 }
 
-/// Guards the totals: the judge adds, the intake reads.
+/// Guards the totals, and how much the rules' memory holds: the judge writes, the intake reads.
 #[derive(Debug, Default)]
-pub(crate) struct Accounts(Mutex<Totals>);
+pub(crate) struct Accounts(Mutex<(Totals, Counts)>);
 
 impl Accounts {
     /// Adds a commit's counts.
-    pub(crate) fn add(&self, more: &Totals) {
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+    pub(crate) fn add(&self, more: &Totals, memory: Counts) {
+        let mut guarded = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        guarded.1 = memory;
+        let all = &mut guarded.0;
         all.ended += more.ended;
         all.forwarded += more.forwarded;
         all.filtered += more.filtered;
@@ -47,7 +51,12 @@ impl Accounts {
 
     /// The counts now.
     pub(crate) fn totals(&self) -> Totals {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).0
+    }
+
+    /// What the rules' memory held at the last commit.
+    pub(crate) fn memory(&self) -> Counts {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).1
     }
 }
 
@@ -62,12 +71,15 @@ pub(crate) struct Received {
     pub in_doubt: u64,
     /// Times that the rules were exchanged.
     pub reloads: u64,
+    /// Batches that wait for a worker.
+    pub batches_waiting: u64,
 }
 
 /// The state file's lines.
 pub(crate) fn lines(
     received: &Received,
     totals: &Totals,
+    memory: &Counts,
     queue: ipc::receiver::Counts,
 ) -> Vec<(&'static str, u64)> {
     vec![
@@ -82,6 +94,17 @@ pub(crate) fn lines(
         ("responses_lost", totals.responses_lost),
         ("reloads", received.reloads),
         ("in_doubt", received.in_doubt),
+        ("batches_waiting", received.batches_waiting),
+        ("remembered_events", memory.events),
+        ("remembered_bytes", memory.event_bytes),
+        ("forgotten_events", memory.events_forgotten),
+        ("forgotten_listed", memory.listed_forgotten),
+        ("first_seen_keys", memory.first_seen),
+        ("forgotten_first_seen", memory.first_seen_forgotten),
+        ("ignore_entries", memory.ignored),
+        ("forgotten_ignore", memory.ignored_forgotten),
+        ("transactions", memory.transactions),
+        ("refused_transactions", memory.transactions_refused),
         ("repeated", queue.repeated),
         ("missing", queue.missing),
         ("garbled", queue.garbled),

@@ -13,6 +13,8 @@ use crate::setup::Setup;
 pub(crate) const MAX_EVENTS: usize = 256;
 /// Bytes after which a batch is full.
 pub(crate) const MAX_BYTES: usize = 128 << 10;
+/// Bytes of memory that a batch keeps when it serves again.
+const MAX_KEPT: usize = 64 << 10;
 
 /// Events received together, in arrival order.
 #[derive(Debug)]
@@ -40,15 +42,16 @@ struct Item {
 impl Batch {
     /// An empty batch.
     pub(crate) fn new(index: u64, setup: Arc<Setup>, moment: Moment) -> Self {
-        let bytes = Vec::with_capacity(16 << 10);
-        Self {
-            index,
-            setup,
-            moment,
-            bytes,
-            items: Vec::with_capacity(MAX_EVENTS),
-            sources: Vec::new(),
-        }
+        Self { index, setup, moment, bytes: Vec::new(), items: Vec::new(), sources: Vec::new() }
+    }
+
+    /// An empty batch with the memory of one that has been judged.
+    pub(crate) fn renew(mut self, index: u64, setup: Arc<Setup>, moment: Moment) -> Self {
+        self.bytes.clear();
+        self.bytes.shrink_to(MAX_KEPT);
+        self.items.clear();
+        self.sources.clear();
+        Self { index, setup, moment, ..self }
     }
 
     /// Adds an event; with its source and number when it came over the acknowledged queue.

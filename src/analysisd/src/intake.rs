@@ -15,6 +15,7 @@ use ipc::receiver::Source;
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
 use runtime::{Daemon, Signal};
+use sys::messages::Messages;
 use wire::{Event, MAX_EVENT};
 
 use crate::accounts::{Accounts, Received, lines};
@@ -28,10 +29,10 @@ const DATAGRAMS: Token = Token(2);
 /// Tokens from here on are the receiver's.
 pub(crate) const QUEUE: Token = Token(16);
 
-/// Datagrams read before the other queue's turn.
-const TURN: usize = 256;
-/// How soon the state file tells what has changed.
-const STATE_INTERVAL: Duration = Duration::from_secs(1);
+/// Datagrams read with one call.
+const AT_ONCE: usize = 32;
+/// Such calls before the other queue's turn.
+const TURN: usize = 8;
 /// How long the intake looks away while the workers are behind; the judge wakes it earlier.
 const BEHIND: Duration = Duration::from_millis(20);
 
@@ -55,7 +56,9 @@ pub(crate) struct Intake {
     received: Received,
     accounts: Arc<Accounts>,
     told: Vec<(&'static str, u64)>,
-    buffer: Vec<u8>,
+    messages: Messages,
+    /// How soon the state file tells what has changed (`analysisd.state_interval`); none: at the end.
+    state_interval: Option<Duration>,
 }
 
 /// Why the loop came back.
@@ -67,13 +70,13 @@ pub(crate) enum Wish {
 }
 
 impl Intake {
-    /// An intake that feeds `workers`.
+    /// An intake that feeds the workers, and takes spare batches from the judge.
     ///
     /// # Errors
     /// When the system refuses to watch a descriptor.
     pub(crate) fn new(
         inlets: Inlets,
-        workers: Sender<Batch>,
+        (workers, spare): (Sender<Batch>, crossbeam_channel::Receiver<Batch>),
         setup: Arc<Setup>,
         accounts: Arc<Accounts>,
         daemon: &mut Daemon,
@@ -86,9 +89,10 @@ impl Intake {
             Interest::READABLE,
         )?;
         registry.register(&mut SourceFd(&signals), SIGNALS, Interest::READABLE)?;
-        let feed = Feed { workers, setup, open: None, held: VecDeque::new(), next: 0 };
+        let feed = Feed { workers, spare, setup, open: None, held: VecDeque::new(), next: 0 };
         let received = Received { in_doubt: inlets.in_doubt, ..Received::default() };
-        let buffer = vec![0; MAX_EVENT + 1];
+        let state_interval = Some(daemon.options().number("analysisd.state_interval"));
+        let state_interval = state_interval.filter(|&seconds| seconds > 0).map(Duration::from_secs);
         Ok(Self {
             inlets,
             datagrams_ready: true,
@@ -96,7 +100,8 @@ impl Intake {
             received,
             accounts,
             told: Vec::new(),
-            buffer,
+            messages: Messages::new(AT_ONCE, MAX_EVENT + 1),
+            state_interval,
         })
     }
 
@@ -131,7 +136,7 @@ impl Intake {
                 }
             }
             // Whatever woke us may have changed the accounts.
-            state_due.get_or_insert(now + STATE_INTERVAL);
+            state_due = state_due.or_else(|| Some(now + self.state_interval?));
             if let Some(wish) = wish(daemon.signals().take()) {
                 return Ok(wish);
             }
@@ -179,21 +184,8 @@ impl Intake {
             if !self.datagrams_ready || !self.feed.has_room() {
                 return;
             }
-            match self.inlets.datagrams.recv(&mut self.buffer) {
-                Ok(len) => match Event::parse(&self.buffer[..len]) {
-                    Ok(event) => {
-                        self.received.batched += 1;
-                        self.feed.push(&event, None);
-                    }
-                    Err(error) => {
-                        self.received.invalid += 1;
-                        // Anyone in the group can send these at will: said for the 1st, 2nd, 4th, 8th ...
-                        if self.received.invalid.is_power_of_two() {
-                            let n = self.received.invalid;
-                            log::error!("(1222) Invalid msg: {error} (message {n} of its kind).");
-                        }
-                    }
-                },
+            match self.messages.receive(self.inlets.datagrams.as_fd()) {
+                Ok(_) => self.take_datagrams(),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => {
                     self.datagrams_ready = false;
@@ -205,8 +197,29 @@ impl Intake {
         }
     }
 
+    fn take_datagrams(&mut self) {
+        for message in self.messages.iter() {
+            match Event::parse(message) {
+                Ok(event) => {
+                    self.received.batched += 1;
+                    self.feed.push(&event, None);
+                }
+                Err(error) => {
+                    self.received.invalid += 1;
+                    // Anyone in the group can send these at will: said for the 1st, 2nd, 4th, 8th ...
+                    if self.received.invalid.is_power_of_two() {
+                        let n = self.received.invalid;
+                        log::error!("(1222) Invalid msg: {error} (message {n} of its kind).");
+                    }
+                }
+            }
+        }
+    }
+
     fn write_state(&mut self, daemon: &Daemon) {
-        let lines = lines(&self.received, &self.accounts.totals(), self.inlets.receiver.counts());
+        self.received.batches_waiting = self.feed.waiting();
+        let (totals, memory) = (self.accounts.totals(), self.accounts.memory());
+        let lines = lines(&self.received, &totals, &memory, self.inlets.receiver.counts());
         if lines == self.told {
             return;
         }
@@ -229,11 +242,12 @@ impl Ending {
     /// Acknowledges what the judge has ended, and writes the last state.
     pub(crate) fn close(mut self, daemon: &Daemon) {
         self.receiver.acknowledge();
-        let mut totals = self.accounts.totals();
+        let (mut totals, memory) = (self.accounts.totals(), self.accounts.memory());
+        self.received.batches_waiting = 0;
         totals.unwritten += self.unsent;
         totals.ended += self.unsent;
         if let Err(error) =
-            daemon.write_state(&lines(&self.received, &totals, self.receiver.counts()))
+            daemon.write_state(&lines(&self.received, &totals, &memory, self.receiver.counts()))
         {
             log::warn!("the state file could not be written: {error}");
         }
@@ -249,6 +263,8 @@ fn wish(signals: Vec<Signal>) -> Option<Wish> {
 /// Makes batches and hands them to the workers.
 struct Feed {
     workers: Sender<Batch>,
+    /// Batches that the judge has done with: their memory serves again.
+    spare: crossbeam_channel::Receiver<Batch>,
     setup: Arc<Setup>,
     open: Option<Batch>,
     /// Batches that the workers had no room for: at most what one packet holds.
@@ -257,6 +273,11 @@ struct Feed {
 }
 
 impl Feed {
+    /// Batches that no worker has taken.
+    fn waiting(&self) -> u64 {
+        (self.held.len() + self.workers.len()) as u64
+    }
+
     fn has_room(&self) -> bool {
         self.held.is_empty()
     }
@@ -264,7 +285,11 @@ impl Feed {
     fn push(&mut self, event: &Event<'_>, ticket: Option<(&Arc<Source>, u64)>) {
         let batch = self.open.get_or_insert_with(|| {
             self.next += 1;
-            Batch::new(self.next - 1, Arc::clone(&self.setup), moment())
+            let (index, setup) = (self.next - 1, Arc::clone(&self.setup));
+            match self.spare.try_recv() {
+                Ok(spare) => spare.renew(index, setup, moment()),
+                Err(_) => Batch::new(index, setup, moment()),
+            }
         });
         batch.push(event, ticket);
         if batch.is_full() {

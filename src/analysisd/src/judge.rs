@@ -13,7 +13,7 @@ use std::thread;
 use std::time::Duration;
 
 use alerts::{Alert, AlertId, Moment, Rule};
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TryRecvError};
+use crossbeam_channel::{Receiver, RecvTimeoutError, TryRecvError};
 use ipc::Ended;
 use ipc::ended::Mark;
 use ipc::receiver::Source;
@@ -26,7 +26,7 @@ use crate::finding_store::FindingStore;
 use crate::host_store::{HostNews, HostStore};
 use crate::numbering::Numbering;
 use crate::output::Outputs;
-use crate::pipeline::DecodedBatch;
+use crate::pipeline::{DecodedBatch, Used};
 use crate::response::Responder;
 use crate::setup::Setup;
 use crate::statistics::{self, Counted, Statistics};
@@ -87,11 +87,7 @@ struct Open {
 
 impl Judge {
     /// Judges until the workers are gone, then commits the rest.
-    pub(crate) fn run(
-        mut self,
-        input: &Receiver<DecodedBatch>,
-        used: &Sender<Vec<Option<Decoded>>>,
-    ) {
+    pub(crate) fn run(mut self, input: &Receiver<DecodedBatch>, used: &Used) {
         let mut early = BTreeMap::new();
         let mut next = 0;
         let mut open = Open::default();
@@ -100,8 +96,7 @@ impl Judge {
             while let Some(mut decoded) = early.remove(&next) {
                 next += 1;
                 self.judge_batch(&mut decoded, &mut open);
-                // The workers have enough memory of that kind when they do not take it.
-                let _ = used.try_send(decoded.events);
+                used.give_back(decoded);
                 if self.outputs.waiting() >= COMMIT_BYTES || open.totals.ended >= COMMIT_EVENTS {
                     self.commit(&mut open);
                 }
@@ -348,7 +343,7 @@ impl Judge {
         }
         let (sent, lost) = self.responder.flush();
         (open.totals.responses, open.totals.responses_lost) = (sent, lost);
-        self.accounts.add(&open.totals);
+        self.accounts.add(&open.totals, self.state.counts());
         open.totals = Totals::default();
         (self.wake)();
     }
@@ -388,7 +383,7 @@ impl Judge {
             "stopped before {lost} events could be written; those of the acknowledged queue will come again."
         );
         let unwritten = Totals { ended: lost, unwritten: lost, ..Totals::default() };
-        self.accounts.add(&unwritten);
+        self.accounts.add(&unwritten, self.state.counts());
         *open = Open { day: open.day, ..Open::default() };
     }
 

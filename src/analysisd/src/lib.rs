@@ -70,12 +70,16 @@ const WRITABLE: &[&str] = &[
     "stats",
 ];
 
+/// Memory pools of all threads together: the common path of an event allocates nothing.
+const POOLS: u8 = 2;
+
 /// Runs the daemon.
 pub fn main() -> ExitCode {
     runtime::main(&PROGRAM, run)
 }
 
 fn run(start: Start) -> Result<(), Failure> {
+    sys::memory::share_pools(POOLS);
     let setup = load(start.root(), start.config(), start.options()).map_err(|trouble| {
         trouble.log();
         Failure::new(None, trouble.to_string())
@@ -101,6 +105,7 @@ fn run(start: Start) -> Result<(), Failure> {
         );
     }
     let parts = Parts::open(&mut daemon, setup).map_err(|(what, error)| failure(&what, &error))?;
+    sys::memory::give_back();
     log::info!("{} rules; {} threads decode.", parts.setup.engine.rules().len(), parts.workers);
     parts.serve(&mut daemon, &config)
 }
@@ -187,7 +192,8 @@ impl Parts {
             .name("judge".to_owned())
             .spawn(move || judge.run(&output, &used));
         let judge = judge.map_err(|error| failure("the judge's thread", &error))?;
-        let intake = Intake::new(self.inlets, pipeline.input, self.setup, self.accounts, daemon);
+        let ways = (pipeline.input, pipeline.spare);
+        let intake = Intake::new(self.inlets, ways, self.setup, self.accounts, daemon);
         let mut intake = intake.map_err(|error| failure("event loop", &error))?;
         daemon.ready();
         loop {
@@ -229,6 +235,7 @@ fn reload(intake: &mut Intake, daemon: &Daemon, config: &Path) {
             }
             log::info!("Configuration read again: {} rules.", setup.engine.rules().len());
             intake.renew(Arc::new(setup));
+            sys::memory::give_back();
         }
         Err(trouble) => {
             trouble.log();

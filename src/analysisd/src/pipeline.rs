@@ -9,8 +9,11 @@ use wire::Kind;
 
 use crate::batch::Batch;
 
-/// Batches that may wait before and behind the workers.
-pub(crate) const QUEUE: usize = 64;
+/// Batches that may wait for a worker.
+const QUEUE: usize = 32;
+/// Decoded batches that may wait for the judge, and as many whose memory waits to serve again; and more for each worker.
+/// A decoded batch takes about a quarter of a megabyte.
+const DECODED: usize = 2;
 
 /// A batch with its events decoded; those of the built-in decoders are the judge's, whose memory they need.
 #[derive(Debug)]
@@ -29,7 +32,24 @@ pub(crate) struct Pipeline {
     /// Where the judge gets them.
     pub output: Receiver<DecodedBatch>,
     /// Where the judge returns what it has used, so that its memory serves again.
-    pub used: Sender<Vec<Option<Decoded>>>,
+    pub used: Used,
+    /// Where the intake gets the memory of batches that are done with.
+    pub spare: Receiver<Batch>,
+}
+
+/// The ways back for memory that has served.
+#[derive(Debug)]
+pub(crate) struct Used {
+    events: Sender<Vec<Option<Decoded>>>,
+    batches: Sender<Batch>,
+}
+
+impl Used {
+    /// Gives a batch back; whoever has enough memory of its kind does not take it.
+    pub(crate) fn give_back(&self, decoded: DecodedBatch) {
+        let _ = self.events.try_send(decoded.events);
+        let _ = self.batches.try_send(decoded.batch);
+    }
 }
 
 /// Starts `count` workers, one at least; they end when the input is closed.
@@ -37,16 +57,19 @@ pub(crate) struct Pipeline {
 /// # Errors
 /// When the system gives no thread.
 pub(crate) fn start(count: usize) -> io::Result<Pipeline> {
+    let count = count.max(1);
     let (input, batches) = bounded(QUEUE);
-    let (results, output) = bounded(QUEUE);
-    let (used, reuse) = bounded(QUEUE);
-    for n in 0..count.max(1) {
+    let (results, output) = bounded(DECODED + count);
+    let (events, reuse) = bounded(DECODED + count);
+    let (done, spare) = bounded(QUEUE);
+    let used = Used { events, batches: done };
+    for n in 0..count {
         let (batches, results, reuse) = (batches.clone(), results.clone(), reuse.clone());
         let worker = thread::Builder::new().name(format!("decode-{n}"));
         // A worker ends when the input is closed, and with the last one the judge's input ends.
         worker.spawn(move || work(&batches, &results, &reuse))?;
     }
-    Ok(Pipeline { input, output, used })
+    Ok(Pipeline { input, output, used, spare })
 }
 
 fn work(

@@ -62,22 +62,9 @@ impl Setup {
         let rule_files = read(root, &files.rules, |path| fs::read(path))?;
         let lists = read(root, &files.lists, settings::read_list)?;
         let (responses, bindings) = Responses::of(&settings);
-        let number = |key| usize::try_from(options.number(key)).unwrap_or(usize::MAX);
         let engine_options = Options {
-            mode: Mode::Daemon,
-            hostname: hostname.as_bytes().to_vec(),
-            decoder_order_size: number("analysisd.decoder_order_size"),
-            default_timeframe: u32::try_from(options.number("analysisd.default_timeframe"))
-                .unwrap_or(u32::MAX),
-            fts_list_size: number("analysisd.fts_list_size"),
-            fts_min_size_for_str: number("analysisd.fts_min_size_for_str"),
-            log_level: settings.alerts.log,
-            email_level: settings.alerts.email,
-            memory_size: settings.global.memory_size,
-            sid_prev_matched_max: number("analysisd.sid_prev_matched_max"),
-            log_fw: options.flag("analysisd.log_fw"),
             responses: bindings,
-            ..Options::default()
+            ..ruleset::options(Mode::Daemon, hostname, &settings, options)
         };
         let loaded = rules::load(
             &sources(&decoders),

@@ -6,6 +6,8 @@
 
 pub mod background;
 pub mod host;
+pub mod memory;
+pub mod messages;
 pub mod privilege;
 pub mod process;
 pub mod syscall;

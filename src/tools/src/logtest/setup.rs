@@ -50,21 +50,7 @@ impl Files {
         let settings = settings::load(config).map_err(SetupError::Settings)?;
         let tunables = InternalOptions::load(root).map_err(SetupError::Settings)?;
         let files = settings.rules.resolve(root).map_err(SetupError::Settings)?;
-        let number = |key| usize::try_from(tunables.number(key)).unwrap_or(usize::MAX);
-        let options = Options {
-            mode: Mode::Tool,
-            hostname: host.as_bytes().to_vec(),
-            decoder_order_size: number("analysisd.decoder_order_size"),
-            default_timeframe: u32::try_from(tunables.number("analysisd.default_timeframe"))
-                .unwrap_or(u32::MAX),
-            fts_list_size: number("analysisd.fts_list_size"),
-            fts_min_size_for_str: number("analysisd.fts_min_size_for_str"),
-            log_level: settings.alerts.log,
-            email_level: settings.alerts.email,
-            memory_size: settings.global.memory_size,
-            sid_prev_matched_max: number("analysisd.sid_prev_matched_max"),
-            ..Options::default()
-        };
+        let options = ruleset::options(Mode::Tool, host, &settings, &tunables);
         Ok(Self {
             decoders: Named::read_all(root, &files.decoders)?,
             rules: Named::read_all(root, &files.rules)?,
