@@ -28,6 +28,7 @@ pub use section::alerts::AlertLevels;
 pub use section::command::{Command, Expect};
 pub use section::global::{AllowList, Global, Mail};
 pub use section::localfile::{LocalFile, LogFormat};
+pub use section::remote::{Connection, CryptoAccept, Protocol, Remote};
 pub use section::response::{Response, ResponseLocation, Responses};
 pub use section::rules::{RuleFiles, RuleSource, RuleSourceKind, RuleSources};
 pub use section::syscheck::{CheckOptions, Directory, Ignore, Syscheck};
@@ -50,6 +51,8 @@ pub struct Settings {
     pub commands: Vec<Command>,
     /// All of `<active-response>`.
     pub responses: Responses,
+    /// Each `<remote>`, in order.
+    pub remotes: Vec<Remote>,
     /// Sections whose names and simple values are checked, and which their programs will type: remote, client,
     /// rootcheck, email_alerts, syslog_output, reports, agentless, database_output.
     pub others: Vec<Element>,

@@ -5,6 +5,7 @@
 //! Linux only, on purpose: capabilities, pidfd, seccomp.
 
 pub mod background;
+pub mod datagrams;
 pub mod host;
 pub mod memory;
 pub mod messages;

@@ -5,6 +5,7 @@ pub(crate) mod command;
 pub(crate) mod global;
 pub(crate) mod localfile;
 mod others;
+pub(crate) mod remote;
 pub(crate) mod response;
 pub(crate) mod rules;
 pub(crate) mod syscheck;
@@ -34,7 +35,7 @@ const SECTIONS: &[Section] = &[
     Section { name: "syslog_output", read: others::read },
     Section { name: "agentless", read: others::read },
     Section { name: "localfile", read: |e, s, r| s.localfiles.extend(localfile::read(e, r)) },
-    Section { name: "remote", read: others::read },
+    Section { name: "remote", read: remote::read },
     Section { name: "client", read: others::read },
     Section { name: "command", read: |e, s, r| command::read(e, &mut s.commands, r) },
     Section { name: "reports", read: others::read },

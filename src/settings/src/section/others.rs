@@ -200,7 +200,7 @@ impl Kind {
                 email_address(child, report);
             }
             Address if value.parse::<IpAddr>().is_ok() => {}
-            Network if value == "any" || is_network(&value) => {}
+            Network if is_network(value.strip_prefix('!').unwrap_or(&value)) => {}
             Address | Network => {
                 let text = format!("Invalid ip address: '{}'.", shown(&value));
                 report.error(1237, child, text, "expected an IPv4 or IPv6 address");
@@ -211,7 +211,7 @@ impl Kind {
 }
 
 fn is_network(value: &str) -> bool {
-    value.parse::<IpNet>().is_ok() || value.parse::<IpAddr>().is_ok()
+    value == "any" || value.parse::<IpNet>().is_ok() || value.parse::<IpAddr>().is_ok()
 }
 
 /// The sentence speaks of a default, but the configuration is refused; so it is in OSSEC.

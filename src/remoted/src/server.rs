@@ -1,0 +1,738 @@
+//! The manager's side at work: one thread that reads, answers, forwards and keeps order.
+//!
+//! ```text
+//! datagrams -> authentic messages -> numbers noted on disk -> events offered to analysisd
+//!                  | control: acknowledged, agent-info, shared files
+//! queue/alerts/ar -> sealed messages to agents
+//! ```
+
+use std::io;
+use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::os::fd::AsFd;
+use std::os::unix::net::UnixDatagram;
+use std::path::PathBuf;
+use std::time::{Duration, Instant, SystemTime};
+
+use agents::{AgentId, Diff, KeyWatch, Received, SendCounter, info};
+use runtime::{Daemon, Failure, errno};
+use sys::datagrams::Batch;
+use wire::control::{FromAgent, ToAgent};
+use wire::counter::Counter;
+use wire::datagram::{MAX_DATAGRAM, Rejection};
+use wire::keepalive::{AgentInfo, Keepalive};
+use wire::response::{Recipient, Request};
+use wire::sealed::Opener;
+use wire::{forward, syslog as syslog_text};
+
+use crate::accounts::{self, Accounts};
+use crate::agents_table::{AgentsTable, Cause, Refused, Reply, Slot};
+use crate::complaints::{Complaints, Kind, Say};
+use crate::doors::Doors;
+use crate::intake::{self, Strictness, Taken, source};
+use crate::outbox::Outbox;
+use crate::post::{Post, Sent};
+use crate::remedy::Case;
+use crate::shared::{Piece, Pushes, Shared};
+use crate::syslog::{Access, Brought, Streams, Turn};
+
+/// Datagrams of one system call.
+const BATCH: usize = 64;
+/// System calls on one socket before the others get their turn, and the batch is noted on disk.
+const CALLS: usize = 8;
+/// Requests that are taken in a row.
+const REQUESTS: usize = 64;
+/// Least time between two looks at client.keys that unknown senders ask for.
+const KEYS_PAUSE: Duration = Duration::from_millis(100);
+
+/// Everything that the daemon has in hand.
+#[derive(Debug)]
+pub struct Server {
+    root: PathBuf,
+    doors: Doors,
+    requests: UnixDatagram,
+    how: Strictness,
+    access: Access,
+    keys: KeyWatch,
+    keys_looked_at: Instant,
+    table: AgentsTable,
+    received: Received,
+    /// Lent out while a message from it is worked on.
+    opener: Option<Opener>,
+    post: Post,
+    outbox: Outbox,
+    shared: Shared,
+    pushes: Pushes,
+    streams: Streams,
+    accounts: Accounts,
+    complaints: Complaints,
+    batch: Batch,
+    event: Vec<u8>,
+    buffer: Vec<u8>,
+    /// Numbers could not be noted: nothing is read or forwarded until they can.
+    is_stuck: bool,
+    requests_sent: u64,
+}
+
+/// What [`Server::open`] needs.
+#[derive(Debug)]
+pub struct Parts {
+    /// The sockets.
+    pub doors: Doors,
+    /// The socket of requests.
+    pub requests: UnixDatagram,
+    /// How strict to be.
+    pub how: Strictness,
+    /// Who may send syslog.
+    pub access: Access,
+    /// A random number.
+    pub stream: u64,
+}
+
+impl Server {
+    /// Reads the keys and the numbers.
+    ///
+    /// # Errors
+    /// A file can't be read or written (1103).
+    pub fn open(daemon: &Daemon, parts: Parts) -> Result<Self, Failure> {
+        let root = daemon.root().to_path_buf();
+        let failed = |path: &str, error: &io::Error| {
+            let path = root.join(path);
+            let text =
+                format!("Could not open file '{}' due to [{}].", path.display(), errno(error));
+            Failure::new(Some(1103), text)
+        };
+        let rids = agents::counters::RIDS;
+        let received = Received::open(&root).map_err(|error| failed(rids, &error))?;
+        let counter = SendCounter::open(&root).map_err(|error| failed(rids, &error))?;
+        let limit =
+            usize::try_from(daemon.options().number("remoted.max_agents")).unwrap_or(usize::MAX);
+        log::info!("(4111) Maximum number of agents allowed: '{limit}'.");
+        let now = Instant::now();
+        let mut server = Self {
+            doors: parts.doors,
+            requests: parts.requests,
+            how: parts.how,
+            access: parts.access,
+            keys: KeyWatch::new(&root.join("etc/client.keys"), limit),
+            keys_looked_at: now,
+            table: AgentsTable::default(),
+            received,
+            opener: Some(Opener::new()),
+            post: Post::new(counter),
+            outbox: Outbox::new(&root, parts.stream),
+            shared: Shared::new(&root),
+            pushes: Pushes::default(),
+            streams: Streams::new(),
+            accounts: Accounts::default(),
+            complaints: Complaints::new(now),
+            batch: Batch::new(BATCH, MAX_DATAGRAM),
+            event: Vec::with_capacity(MAX_DATAGRAM),
+            buffer: vec![0; MAX_DATAGRAM],
+            is_stuck: false,
+            requests_sent: 0,
+            root: root.clone(),
+        };
+        log::info!("(1410) Reading authentication keys file.");
+        server.look_at_keys(now).map_err(|error| failed("etc/client.keys", &error))?;
+        let has_agents_door = !server.doors.agents.is_empty();
+        if has_agents_door
+            && server.table.is_empty()
+            && !daemon.options().flag("remoted.pass_empty_keyfile")
+        {
+            log::error!("(1751) File client.keys not found or empty.");
+            log::info!(
+                "Agents are taken as soon as manage_agents has added them; no restart is needed."
+            );
+        }
+        server.look_at_shared();
+        Ok(server)
+    }
+
+    /// Reads what waits at all sockets, notes the numbers, forwards. `true`: there may be more at once.
+    pub fn turn(&mut self, now: Instant) -> bool {
+        let mut more = false;
+        if self.wants_input() {
+            for at in 0..self.doors.agents.len() {
+                more |= self.read_agents(at, now);
+            }
+            for at in 0..self.doors.syslog.len() {
+                more |= self.read_syslog(at, now);
+            }
+            more |= self.read_streams(now);
+        }
+        self.read_requests(now);
+        self.note_and_forward(now);
+        more
+    }
+
+    /// Whether anything may be read from the network.
+    pub fn wants_input(&self) -> bool {
+        self.outbox.has_room() && !self.is_stuck
+    }
+
+    fn read_agents(&mut self, door: usize, now: Instant) -> bool {
+        for _ in 0..CALLS {
+            let Some(count) = self.receive(door, |doors| &doors.agents) else { return false };
+            let at = SystemTime::now();
+            // The batch is lent out while its datagrams are worked on.
+            let batch = std::mem::replace(&mut self.batch, Batch::new(0, MAX_DATAGRAM));
+            for (datagram, from) in (0..count).filter_map(|at| batch.datagram(at)) {
+                if !datagram.is_empty() {
+                    self.datagram(door, datagram, from, at, now);
+                }
+            }
+            self.batch = batch;
+            if count < BATCH {
+                return false;
+            }
+            if !self.wants_input() {
+                return false;
+            }
+        }
+        true
+    }
+
+    fn receive(&mut self, door: usize, of: impl Fn(&Doors) -> &Vec<UdpSocket>) -> Option<usize> {
+        match self.batch.receive(of(&self.doors).get(door)?.as_fd()) {
+            Ok(count) => Some(count),
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted
+                ) =>
+            {
+                None
+            }
+            Err(error) => {
+                // An answer that could not be delivered shows here; it says nothing about what comes next.
+                log::debug!("(1214) Problem receiving message from 'network'. [{}]", errno(&error));
+                None
+            }
+        }
+    }
+
+    fn datagram(
+        &mut self,
+        door: usize,
+        datagram: &[u8],
+        from: SocketAddr,
+        at: SystemTime,
+        now: Instant,
+    ) {
+        self.accounts.received += 1;
+        let mut opener = self.opener.take().unwrap_or_default();
+        let mut taken = intake::take(
+            &mut self.table,
+            &mut self.received,
+            &mut opener,
+            datagram,
+            from,
+            at,
+            self.how,
+        );
+        if let Err((refused, _)) = &taken
+            && is_unknown(refused)
+            && self.keys_changed_meanwhile(now)
+        {
+            taken = intake::take(
+                &mut self.table,
+                &mut self.received,
+                &mut opener,
+                datagram,
+                from,
+                at,
+                self.how,
+            );
+        }
+        match taken {
+            Ok(taken) => self.message(&taken, door, from, now),
+            Err((refused, counter)) => self.refuse(refused, counter, datagram, from),
+        }
+        self.opener = Some(opener);
+    }
+
+    fn message(&mut self, taken: &Taken<'_>, door: usize, from: SocketAddr, now: Instant) {
+        match FromAgent::parse(taken.message) {
+            FromAgent::Event(message) => self.event(taken.slot, message),
+            FromAgent::Startup => {
+                self.accounts.filtered += 1;
+                self.answer(taken, door, from, now);
+            }
+            FromAgent::Keepalive(text) => {
+                self.accounts.filtered += 1;
+                self.answer(taken, door, from, now);
+                self.keepalive(taken, text);
+            }
+        }
+    }
+
+    fn event(&mut self, slot: Slot, message: &[u8]) {
+        let Some(entry) = self.table.entry(slot) else { return };
+        let agent = &entry.agent;
+        self.event.clear();
+        let (name, ip) = (agent.name.kept().as_bytes(), agent.address.stored().as_bytes());
+        match forward::event(name, ip, message, &mut self.event) {
+            Ok(true) if self.outbox.put(&self.event) => {}
+            Ok(true) => self.not_an_event(slot),
+            Ok(false) => self.accounts.filtered += 1,
+            Err(_) => self.not_an_event(slot),
+        }
+    }
+
+    fn not_an_event(&mut self, slot: Slot) {
+        self.accounts.not_events += 1;
+        // Once in powers of two: an agent that sends nonsense is authentic, but no reason to fill the log.
+        if self.accounts.not_events.is_power_of_two()
+            && let Some(entry) = self.table.entry(slot)
+        {
+            log::error!("(1106) String not correctly formatted.");
+            log::info!(
+                "agent {} '{}' sent an authentic message that is no event; dropped.",
+                entry.agent.id,
+                entry.agent.name
+            );
+        }
+    }
+
+    /// Remembers where the agent is, and acknowledges: so it is with every control message, whatever it says.
+    fn answer(&mut self, taken: &Taken<'_>, door: usize, from: SocketAddr, now: Instant) {
+        let Some(entry) = self.table.entry_mut(taken.slot) else { return };
+        entry.known.reply = Some(Reply { address: from, door, method: taken.method, at: now });
+        self.post.send(&self.doors.agents, entry, ToAgent::Ack, now);
+    }
+
+    fn keepalive(&mut self, taken: &Taken<'_>, text: &[u8]) {
+        let Some(entry) = self.table.entry_mut(taken.slot) else { return };
+        let id = entry.agent.id.clone();
+        let keepalive = match Keepalive::parse(text) {
+            Ok(keepalive) => keepalive,
+            Err(_) => {
+                log::warn!("Invalid message from agent id: '{id}'(uname)");
+                return;
+            }
+        };
+        let is_same =
+            entry.known.uname == keepalive.uname && entry.known.method == Some(taken.method);
+        let touched = if is_same {
+            info::touch(&self.root, &entry.agent, SystemTime::now())
+        } else {
+            Ok(false)
+        };
+        let noted = match touched {
+            Ok(false) => {
+                let info = AgentInfo { uname: keepalive.uname, method: Some(taken.method) };
+                info::write(&self.root, &entry.agent, &info)
+            }
+            other => other.map(drop),
+        };
+        if let Err(error) = noted {
+            let path = info::path(&self.root, &entry.agent);
+            log::error!(
+                "(1103) Could not open file '{}' due to [{}].",
+                path.display(),
+                errno(&error)
+            );
+        } else if !is_same {
+            entry.known.uname = keepalive.uname.to_vec();
+            entry.known.method = Some(taken.method);
+        }
+        if let (Some(sum), Some(merged)) = (keepalive.merged(), self.shared.merged())
+            && !merged.is(sum)
+        {
+            self.pushes.add(&id, merged);
+        }
+    }
+
+    fn refuse(
+        &mut self,
+        refused: Refused,
+        counter: Option<Counter>,
+        datagram: &[u8],
+        from: SocketAddr,
+    ) {
+        self.accounts.refuse(refused.cause);
+        let entry = refused.slot.and_then(|slot| self.table.entry(slot));
+        let last = entry.and_then(|entry| self.received.last(&entry.agent.id));
+        let case = Case { cause: refused.cause, from, id: id_of(datagram), entry, counter, last };
+        let kind = Kind { cause: refused.cause, source: source(from), slot: refused.slot };
+        let (say, line) = self.complaints.note(kind, || case.line());
+        let Some(line) = line else { return };
+        match refused.cause {
+            Cause::Rejected(Rejection::UnknownAddress) | Cause::Policy(_) => log::warn!("{line}"),
+            Cause::Rejected(_) => log::error!("{line}"),
+        }
+        if say == Say::LineAndRemedy {
+            log::info!("{}", case.remedy());
+        }
+    }
+
+    fn read_syslog(&mut self, door: usize, _now: Instant) -> bool {
+        for _ in 0..CALLS {
+            let Some(count) = self.receive(door, |doors| &doors.syslog) else { return false };
+            let batch = std::mem::replace(&mut self.batch, Batch::new(0, MAX_DATAGRAM));
+            for (datagram, from) in (0..count).filter_map(|at| batch.datagram(at)) {
+                self.accounts.received += 1;
+                let source = source(from);
+                if self.access.allows(source) {
+                    let datagram = datagram.get(..syslog_text::MAX_DATAGRAM).unwrap_or(datagram);
+                    let text = syslog_text::datagram(datagram);
+                    put_syslog(&mut self.outbox, &mut self.accounts, source, text);
+                } else {
+                    self.accounts.denied += 1;
+                    deny(&mut self.complaints, source);
+                }
+            }
+            self.batch = batch;
+            if count < BATCH || !self.wants_input() {
+                return false;
+            }
+        }
+        true
+    }
+
+    fn read_streams(&mut self, now: Instant) -> bool {
+        for listener in &self.doors.streams {
+            let complaints = &mut self.complaints;
+            self.streams.accept(listener, &self.access, now, |source| deny(complaints, source));
+        }
+        let (outbox, accounts, buffer) = (&mut self.outbox, &mut self.accounts, &mut self.buffer);
+        self.streams.each(|stream| {
+            if !outbox.has_room() {
+                return Turn::Stopped;
+            }
+            let source = stream.source();
+            stream.turn(buffer, |brought| {
+                accounts.received += 1;
+                match brought {
+                    Brought::Message(text) => put_syslog(outbox, accounts, source, text),
+                    Brought::TooLong => {
+                        accounts.too_long += 1;
+                        log::warn!("Full buffer receiving from: '{source}'");
+                    }
+                }
+                outbox.has_room()
+            })
+        })
+    }
+
+    fn read_requests(&mut self, now: Instant) {
+        for _ in 0..REQUESTS {
+            let mut buffer = [0; wire::response::MAX_REQUEST];
+            match self.requests.recv(&mut buffer) {
+                Ok(len) => self.request(buffer.get(..len).unwrap_or_default(), now),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => {
+                    log::warn!(
+                        "(1214) Problem receiving message from '{}'. [{}]",
+                        crate::REQUESTS,
+                        errno(&error)
+                    );
+                    return;
+                }
+            }
+        }
+    }
+
+    fn request(&mut self, datagram: &[u8], now: Instant) {
+        let Ok(request) = Request::parse(datagram) else {
+            log::warn!(
+                "(1310) Invalid active response (execd) message '{}'.",
+                datagram.escape_ascii()
+            );
+            return;
+        };
+        let slot = match request.recipient {
+            Recipient::Nobody => return,
+            Recipient::All => {
+                for entry in self.table.iter() {
+                    let sent = self.post.send(&self.doors.agents, entry, request.message(), now);
+                    self.requests_sent += u64::from(sent == Sent::Yes);
+                }
+                return;
+            }
+            Recipient::Name(name) => self.table.by_name(name),
+            Recipient::Id(id) => self.table.by_id(id),
+        };
+        let Some(entry) = slot.and_then(|slot| self.table.entry(slot)) else {
+            if let Recipient::Name(name) | Recipient::Id(name) = request.recipient {
+                log::error!("(1320) Agent '{}' not found.", name.escape_ascii());
+            }
+            return;
+        };
+        let id = &entry.agent.id;
+        match self.post.send(&self.doors.agents, entry, request.message(), now) {
+            Sent::Yes => self.requests_sent += 1,
+            Sent::Silent => log::warn!(
+                "Agent {id} has not spoken for 20 minutes: '{}' was not sent to it.",
+                request.rest.escape_ascii()
+            ),
+            Sent::Later => {
+                log::error!("(1218) Unable to send message to '{id}'. The socket is full.")
+            }
+            Sent::Failed => {}
+        }
+    }
+
+    /// First the numbers, then the events: what analysisd has seen can't be replayed, whoever is killed when.
+    fn note_and_forward(&mut self, now: Instant) {
+        match self.received.commit() {
+            Ok(()) => {
+                if self.is_stuck {
+                    log::info!("The counters can be written again; agents are heard again.");
+                }
+                self.is_stuck = false;
+                self.outbox.drive(now);
+            }
+            Err(error) => {
+                if !self.is_stuck {
+                    let rids = self.root.join(agents::counters::RIDS);
+                    log::error!(
+                        "(1103) Could not open file '{}/.received' due to [{}]. Without it messages could be replayed: nothing is taken until it can be written.",
+                        rids.display(),
+                        errno(&error)
+                    );
+                }
+                self.is_stuck = true;
+            }
+        }
+    }
+
+    fn keys_changed_meanwhile(&mut self, now: Instant) -> bool {
+        if now.saturating_duration_since(self.keys_looked_at) < KEYS_PAUSE {
+            return false;
+        }
+        self.look_at_keys(now).unwrap_or(false)
+    }
+
+    /// Several times a second: who was added, removed or changed in client.keys.
+    pub fn keep_keys(&mut self, now: Instant) {
+        if let Err(error) = self.look_at_keys(now) {
+            let path = self.root.join("etc/client.keys");
+            log::error!(
+                "(1103) Could not open file '{}' due to [{}]. The agents stay as they were.",
+                path.display(),
+                errno(&error)
+            );
+        }
+    }
+
+    fn look_at_keys(&mut self, now: Instant) -> io::Result<bool> {
+        self.keys_looked_at = now;
+        let is_first = self.table.is_empty();
+        let Some(diff) = self.keys.poll()? else { return Ok(false) };
+        for problem in self.keys.file().problems() {
+            log::error!("(1401) Error reading authentication key: '{problem}'.");
+        }
+        if self.keys.is_over_limit() {
+            let limit = self.keys.table().len();
+            log::error!(
+                "(4110) Maximum number of agents '{limit}' reached. The rest of client.keys is not used; see remoted.max_agents."
+            );
+        }
+        self.forget(&diff);
+        self.table.update(self.keys.table());
+        for id in diff.added.iter().chain(&diff.changed) {
+            self.received.load(id)?;
+        }
+        if is_first {
+            log::info!("{} agents in client.keys.", self.table.len());
+        } else {
+            log::info!("(1409) Authentication file changed. Updating.");
+            let names = |ids: &[AgentId]| {
+                ids.iter().take(20).map(AgentId::as_str).collect::<Vec<_>>().join(" ")
+            };
+            let removed: Vec<AgentId> = diff.removed.iter().map(|agent| agent.id.clone()).collect();
+            for (what, ids) in
+                [("Added", &diff.added), ("Changed", &diff.changed), ("Removed", &removed)]
+            {
+                if !ids.is_empty() {
+                    log::info!("{what}: {} of the agents ({}).", ids.len(), names(ids));
+                }
+            }
+        }
+        Ok(true)
+    }
+
+    /// Before the table changes: lets go of the numbers of who is gone, and of who has another key.
+    fn forget(&mut self, diff: &Diff) {
+        for agent in &diff.removed {
+            let gone =
+                self.received.forget(&agent.id).and_then(|()| info::remove(&self.root, agent));
+            if let Err(error) = gone {
+                log::warn!("Files of the removed agent {} stay: [{}].", agent.id, errno(&error));
+            }
+        }
+        let key = |table: &agents::Table, id: &AgentId| {
+            table.by_id(id.as_str().as_bytes()).map(|agent| agent.key.clone())
+        };
+        for id in &diff.changed {
+            let slot = self.table.by_id(id.as_str().as_bytes());
+            let old =
+                slot.and_then(|slot| self.table.entry(slot)).map(|entry| entry.agent.key.clone());
+            // Nothing that was sealed with the old key opens with the new one: its numbers begin anew.
+            if old != key(self.keys.table(), id)
+                && let Err(error) = self.received.reset(id)
+            {
+                log::warn!("The numbers of agent {id} could not begin anew: [{}].", errno(&error));
+            }
+        }
+    }
+
+    /// Every few seconds: whether the shared files changed.
+    pub fn look_at_shared(&mut self) {
+        match self.shared.refresh() {
+            Ok(true) => log::info!(
+                "The shared files changed: agents get merged.mg with their next keepalive."
+            ),
+            Ok(false) => {}
+            Err(error) => log::warn!("The shared files can't be packed into merged.mg: {error}."),
+        }
+    }
+
+    /// Once a second: pieces of shared files, and the sums of floods.
+    pub fn each_second(&mut self, now: Instant) {
+        let (table, post, doors) = (&self.table, &mut self.post, &self.doors.agents);
+        self.pushes.turn(|id, message| {
+            let slot = table.by_id(id.as_str().as_bytes());
+            let Some(entry) = slot.and_then(|slot| table.entry(slot)) else { return Piece::GiveUp };
+            match post.send(doors, entry, message, now) {
+                Sent::Yes => Piece::Sent,
+                Sent::Later => Piece::Later,
+                Sent::Silent | Sent::Failed => Piece::GiveUp,
+            }
+        });
+        for line in self.complaints.sums(now) {
+            log::warn!("{line}");
+        }
+    }
+
+    /// On reload: counters that the administrator replaced.
+    pub fn look_at_numbers(&mut self) {
+        match self.received.look() {
+            Ok(replaced) => {
+                for id in replaced {
+                    log::info!(
+                        "The counter of agent {id} was replaced; its messages count from there."
+                    );
+                }
+            }
+            Err(error) => log::error!("The counters can't be read again: [{}].", errno(&error)),
+        }
+        if let Err(error) = self.post.look() {
+            log::error!("The sender counter can't be read again: [{}].", errno(&error));
+        }
+    }
+
+    /// Another pair of lists, after a reload.
+    pub fn set_access(&mut self, access: Access) {
+        self.access = access;
+    }
+
+    /// Writes the accounts.
+    pub fn write_accounts(&self, daemon: &Daemon) {
+        let mut lines = self.accounts.lines(self.outbox.forwarded(), self.outbox.pending());
+        let sum = |of: fn(&crate::agents_table::Known) -> u64| {
+            self.table.iter().map(|entry| of(&entry.known)).sum()
+        };
+        let sockets = self.doors.agents.iter().chain(&self.doors.syslog);
+        let lost: u64 = sockets
+            .filter_map(|socket| sys::datagrams::dropped(socket.as_fd()).ok())
+            .map(u64::from)
+            .sum();
+        lines.extend([
+            ("agents", self.table.len() as u64),
+            ("agents_missing", sum(|known| known.missing)),
+            ("agents_skipped", sum(|known| known.skipped)),
+            ("lost_in_socket_buffer", lost),
+            ("sent_to_agents", self.post.sent),
+            ("send_failures", self.post.failed),
+            ("requests_sent", self.requests_sent),
+            ("pushes_done", self.pushes.done),
+            ("syslog_connections", self.streams.iter().count() as u64),
+            ("syslog_connections_refused", self.streams.turned_away),
+        ]);
+        let written = daemon
+            .write_state(&lines)
+            .and_then(|()| accounts::write_agents(&self.root, &self.table));
+        if let Err(error) = written {
+            log::debug!("the accounts cannot be written: {error}");
+        }
+    }
+
+    /// Orderly end: what was read reaches analysisd if it listens, and the numbers their files.
+    pub fn close(mut self, daemon: &Daemon, deadline: Instant) {
+        while self.outbox.pending() > 0 && Instant::now() < deadline {
+            let step =
+                deadline.saturating_duration_since(Instant::now()).min(Duration::from_millis(50));
+            self.wait_for_outbox(step);
+            self.note_and_forward(Instant::now());
+        }
+        self.write_accounts(daemon);
+        if let Err(error) = self.received.flush() {
+            log::warn!("The counters stay in their journal: [{}].", errno(&error));
+        }
+        if let Err(error) = self.post.close() {
+            log::debug!("the sender counter keeps its reserve: {error}");
+        }
+    }
+
+    fn wait_for_outbox(&self, at_most: Duration) {
+        let poll = self
+            .outbox
+            .fd()
+            .map(|fd| crate::wait::Watched { fd, write: self.outbox.wants_write() });
+        crate::wait::wait(&poll.into_iter().collect::<Vec<_>>(), at_most);
+    }
+
+    /// The descriptors that the loop waits for, and when it wants its turn at the latest.
+    pub fn watched(&self) -> (Vec<crate::wait::Watched<'_>>, Option<Instant>) {
+        use crate::wait::Watched;
+        let mut watched = vec![Watched { fd: self.requests.as_fd(), write: false }];
+        if let Some(fd) = self.outbox.fd() {
+            watched.push(Watched { fd, write: self.outbox.wants_write() });
+        }
+        if self.wants_input() {
+            let sockets = self.doors.agents.iter().chain(&self.doors.syslog).map(AsFd::as_fd);
+            let listeners = self.doors.streams.iter().map(AsFd::as_fd);
+            let streams = self.streams.iter().map(|stream| stream.socket().as_fd());
+            watched.extend(
+                sockets.chain(listeners).chain(streams).map(|fd| Watched { fd, write: false }),
+            );
+        }
+        (watched, self.outbox.deadline())
+    }
+}
+
+fn put_syslog(outbox: &mut Outbox, accounts: &mut Accounts, source: IpAddr, text: &[u8]) {
+    if text.is_empty() {
+        accounts.filtered += 1;
+    } else {
+        outbox.put_syslog(source, text);
+    }
+}
+
+fn deny(complaints: &mut Complaints, source: IpAddr) {
+    let cause = Cause::Rejected(Rejection::UnknownAddress);
+    let kind = Kind { cause, source, slot: None };
+    let (say, line) =
+        complaints.note(kind, || format!("(1213) Message from '{source}' not allowed."));
+    let Some(line) = line else { return };
+    log::warn!("{line}");
+    if say == Say::LineAndRemedy {
+        log::info!(
+            "Syslog is taken from the <allowed-ips> of <remote> only; add {source} there and reload."
+        );
+    }
+}
+
+fn is_unknown(refused: &Refused) -> bool {
+    matches!(refused.cause, Cause::Rejected(Rejection::UnknownAddress | Rejection::UnknownId))
+}
+
+/// The digits that a datagram claims, for the log.
+fn id_of(datagram: &[u8]) -> &[u8] {
+    let inside = datagram.strip_prefix(b"!").unwrap_or_default();
+    let digits = inside.iter().take_while(|b| b.is_ascii_digit()).count();
+    &inside[..digits.min(16)]
+}
