@@ -219,7 +219,7 @@ check_type() {
     case $type in
     local) ;;
     server)
-        say "Note: remoted, authd and monitord come with a later release. What is installed now watches this host with the"
+        say "Note: remoted and authd come with a later release. What is installed now watches this host with the"
         say "configuration of a server; agents cannot report to it yet."
         ;;
     agent) die "the agent comes with a later release; today there is --type local, which watches and judges on one host" ;;

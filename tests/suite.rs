@@ -13,6 +13,8 @@ mod file_to_alert;
 mod hostile;
 #[path = "suite/log_to_alert.rs"]
 mod log_to_alert;
+#[path = "suite/monitord.rs"]
+mod monitord;
 #[path = "suite/nothing_lost.rs"]
 mod nothing_lost;
 #[path = "suite/reload.rs"]

@@ -12,8 +12,8 @@ use runtime::{accounts, instance};
 use serde_json::Value;
 use sys::process::{self, Handle};
 
-const DAEMONS: [&str; 4] =
-    ["ossec-execd", "ossec-analysisd", "ossec-logcollector", "ossec-syscheckd"];
+const DAEMONS: [&str; 5] =
+    ["ossec-execd", "ossec-analysisd", "ossec-logcollector", "ossec-syscheckd", "ossec-monitord"];
 const KILL: i32 = 9;
 
 /// An install root whose daemons are stopped when the test ends, however it ends.
@@ -115,7 +115,13 @@ fn all_start_in_order_run_and_stop_in_order() {
     assert_eq!(lines, [vec![head()], started.to_vec(), vec!["Completed.".into()]].concat());
     assert!(good);
 
-    let stop_order = ["ossec-logcollector", "ossec-syscheckd", "ossec-analysisd", "ossec-execd"];
+    let stop_order = [
+        "ossec-monitord",
+        "ossec-logcollector",
+        "ossec-syscheckd",
+        "ossec-analysisd",
+        "ossec-execd",
+    ];
     let (lines, good) = install.says(&["status"]);
     assert_eq!(lines, stop_order.map(|name| format!("{name} is running...")));
     assert!(good);
@@ -132,6 +138,7 @@ fn all_start_in_order_run_and_stop_in_order() {
         .collect();
     let expected = [
         "ossec-control",
+        "ossec-monitord",
         "ossec-logcollector",
         "ossec-syscheckd",
         "ossec-analysisd",
@@ -240,7 +247,7 @@ fn a_daemon_that_is_not_wanted_does_not_count_as_down() {
     assert!(good, "{lines:#?}");
     assert_eq!(lines[1], "ossec-execd not needed by this configuration...");
     let (lines, good) = install.says(&["status"]);
-    assert_eq!(lines[3], "ossec-execd not running...");
+    assert_eq!(lines[4], "ossec-execd not running...");
     assert!(good);
 }
 
@@ -276,7 +283,7 @@ fn daemons_outlive_their_supervisor_and_are_adopted() {
         install.pid("ossec-execd").is_some_and(|pid| pid != execd)
     });
     assert!(install.says(&["stop"]).1);
-    assert_eq!(DAEMONS.map(|name| install.pid(name)), [None; 4]);
+    assert_eq!(DAEMONS.map(|name| install.pid(name)), [None; 5]);
 }
 
 #[test]
@@ -288,7 +295,7 @@ fn stop_works_without_a_supervisor() {
     assert!(supervisor.ended_within(Duration::from_secs(20)).unwrap());
     let (lines, good) = install.says(&["stop"]);
     assert!(good, "{lines:#?}");
-    assert_eq!(DAEMONS.map(|name| install.pid(name)), [None; 4]);
+    assert_eq!(DAEMONS.map(|name| install.pid(name)), [None; 5]);
 }
 
 #[test]
@@ -333,8 +340,8 @@ fn json_tells_pid_memory_and_balance() {
     assert_eq!(status["type"], "local");
     assert_eq!(status["supervisor"]["pid"], install.pid("ossec-control").unwrap());
     let daemons = status["daemons"].as_array().unwrap();
-    assert_eq!(daemons.len(), 4);
-    let logcollector = &daemons[0];
+    assert_eq!(daemons.len(), DAEMONS.len());
+    let logcollector = &daemons[1];
     assert_eq!(logcollector["name"], "ossec-logcollector");
     assert_eq!(logcollector["pid"], install.pid("ossec-logcollector").unwrap());
     assert_eq!(logcollector["balanced"], true);

@@ -36,6 +36,7 @@ const TABLE: &[DaemonLine] = &[
     DaemonLine { name: "ossec-analysisd", on: &[Local, Server], stop_place: 3 },
     DaemonLine { name: "ossec-logcollector", on: &[Local, Server, Agent], stop_place: 1 },
     DaemonLine { name: "ossec-syscheckd", on: &[Local, Server, Agent], stop_place: 2 },
+    DaemonLine { name: "ossec-monitord", on: &[Local, Server], stop_place: 0 },
 ];
 
 /// The daemons of this kind of install, in the order in which they start.
@@ -82,9 +83,21 @@ mod tests {
 
     #[test]
     fn consumers_start_first_and_stop_last() {
-        let expected = ["ossec-execd", "ossec-analysisd", "ossec-logcollector", "ossec-syscheckd"];
+        let expected = [
+            "ossec-execd",
+            "ossec-analysisd",
+            "ossec-logcollector",
+            "ossec-syscheckd",
+            "ossec-monitord",
+        ];
         assert_eq!(names(start_order(Local)), expected);
-        let expected = ["ossec-logcollector", "ossec-syscheckd", "ossec-analysisd", "ossec-execd"];
+        let expected = [
+            "ossec-monitord",
+            "ossec-logcollector",
+            "ossec-syscheckd",
+            "ossec-analysisd",
+            "ossec-execd",
+        ];
         assert_eq!(names(stop_order(Local)), expected);
     }
 

@@ -1,0 +1,7 @@
+//! `ossec-monitord`; see `src/monitord`.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    monitord::main()
+}
