@@ -384,7 +384,7 @@ put_files() {
         cp -p "$root/etc/internal_options.conf" "$root/etc/internal_options.conf~"
     fi
     put "$here/internal_options.conf" etc/internal_options.conf 0640 root:ossec
-    put_once /dev/null etc/local_internal_options.conf 0640 root:ossec
+    put_once "$here/etc/local_internal_options.conf" etc/local_internal_options.conf 0640 root:ossec
     put_once /dev/null etc/client.keys 0640 root:ossec
     put_once /dev/null logs/ossec.log 0660 ossec:ossec
     put_once /dev/null logs/active-responses.log 0660 ossec:ossec
