@@ -19,6 +19,13 @@ pub const REPLY_TIME: Duration = Duration::from_secs(1200);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Slot(usize);
 
+impl Slot {
+    /// Its place among the agents of client.keys, from 0.
+    pub fn place(self) -> usize {
+        self.0
+    }
+}
+
 /// All agents.
 #[derive(Debug, Default)]
 pub struct AgentsTable {

@@ -37,9 +37,11 @@ impl Case<'_> {
                     Method::Aes => Method::Blowfish,
                     Method::Blowfish => Method::Aes,
                 };
+                // As the socket shows the address, so that tools find the line as it was.
                 return format!(
-                    "Rejected {} message from {source} (Policy: {} only)",
+                    "Rejected {} message from {} (Policy: {} only)",
                     method.title(),
+                    self.from.ip(),
                     only.title()
                 );
             }

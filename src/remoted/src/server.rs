@@ -307,7 +307,12 @@ impl Server {
         let keepalive = match Keepalive::parse(text) {
             Ok(keepalive) => keepalive,
             Err(_) => {
-                log::warn!("Invalid message from agent id: '{id}'(uname)");
+                // The number is the agent's place in the file, as tools know the line.
+                log::warn!("Invalid message from agent id: '{}'(uname)", taken.slot.place());
+                log::info!(
+                    "That was agent {id} '{}': a keepalive without a line of its system.",
+                    entry.agent.name
+                );
                 return;
             }
         };
