@@ -9,7 +9,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use alerts::Moment;
-use crossbeam_channel::{Sender, TrySendError};
 use ipc::Receiver;
 use ipc::receiver::Source;
 use mio::unix::SourceFd;
@@ -20,6 +19,7 @@ use wire::{Event, MAX_EVENT};
 
 use crate::accounts::{Accounts, Received, lines};
 use crate::batch::Batch;
+use crate::pipeline::Input;
 use crate::setup::Setup;
 
 /// The waker's token; `lib.rs` makes the waker.
@@ -70,13 +70,13 @@ pub(crate) enum Wish {
 }
 
 impl Intake {
-    /// An intake that feeds the workers, and takes spare batches from the judge.
+    /// An intake that feeds the workers through `input`.
     ///
     /// # Errors
     /// When the system refuses to watch a descriptor.
     pub(crate) fn new(
         inlets: Inlets,
-        (workers, spare): (Sender<Batch>, crossbeam_channel::Receiver<Batch>),
+        input: Input,
         setup: Arc<Setup>,
         accounts: Arc<Accounts>,
         daemon: &mut Daemon,
@@ -89,7 +89,7 @@ impl Intake {
             Interest::READABLE,
         )?;
         registry.register(&mut SourceFd(&signals), SIGNALS, Interest::READABLE)?;
-        let feed = Feed { workers, spare, setup, open: None, held: VecDeque::new(), next: 0 };
+        let feed = Feed { input, setup, open: None, held: VecDeque::new(), next: 0 };
         let received = Received { in_doubt: inlets.in_doubt, ..Received::default() };
         let state_interval = Some(daemon.options().number("analysisd.state_interval"));
         let state_interval = state_interval.filter(|&seconds| seconds > 0).map(Duration::from_secs);
@@ -161,8 +161,7 @@ impl Intake {
         let mut unsent = 0;
         while let Some(batch) = feed.held.pop_front() {
             // The judge gives up by itself when the disk takes nothing.
-            unsent +=
-                feed.workers.send(batch).map_or_else(|lost| lost.into_inner().len() as u64, |()| 0);
+            unsent += feed.input.pass_in_time(batch).map_or_else(|lost| lost.len() as u64, |()| 0);
         }
         Ending { receiver: inlets.receiver, received, accounts, unsent }
     }
@@ -262,9 +261,7 @@ fn wish(signals: Vec<Signal>) -> Option<Wish> {
 
 /// Makes batches and hands them to the workers.
 struct Feed {
-    workers: Sender<Batch>,
-    /// Batches that the judge has done with: their memory serves again.
-    spare: crossbeam_channel::Receiver<Batch>,
+    input: Input,
     setup: Arc<Setup>,
     open: Option<Batch>,
     /// Batches that the workers had no room for: at most what one packet holds.
@@ -275,7 +272,7 @@ struct Feed {
 impl Feed {
     /// Batches that no worker has taken.
     fn waiting(&self) -> u64 {
-        (self.held.len() + self.workers.len()) as u64
+        (self.held.len() + self.input.waiting()) as u64
     }
 
     fn has_room(&self) -> bool {
@@ -286,9 +283,9 @@ impl Feed {
         let batch = self.open.get_or_insert_with(|| {
             self.next += 1;
             let (index, setup) = (self.next - 1, Arc::clone(&self.setup));
-            match self.spare.try_recv() {
-                Ok(spare) => spare.renew(index, setup, moment()),
-                Err(_) => Batch::new(index, setup, moment()),
+            match self.input.spare() {
+                Some(spare) => spare.renew(index, setup, moment()),
+                None => Batch::new(index, setup, moment()),
             }
         });
         batch.push(event, ticket);
@@ -306,12 +303,9 @@ impl Feed {
 
     fn push_on(&mut self) {
         while let Some(batch) = self.held.pop_front() {
-            match self.workers.try_send(batch) {
-                Ok(()) => {}
-                Err(TrySendError::Full(batch) | TrySendError::Disconnected(batch)) => {
-                    self.held.push_front(batch);
-                    return;
-                }
+            if let Err(batch) = self.input.pass(batch) {
+                self.held.push_front(batch);
+                return;
             }
         }
     }

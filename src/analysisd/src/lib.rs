@@ -192,8 +192,7 @@ impl Parts {
             .name("judge".to_owned())
             .spawn(move || judge.run(&output, &used));
         let judge = judge.map_err(|error| failure("the judge's thread", &error))?;
-        let ways = (pipeline.input, pipeline.spare);
-        let intake = Intake::new(self.inlets, ways, self.setup, self.accounts, daemon);
+        let intake = Intake::new(self.inlets, pipeline.input, self.setup, self.accounts, daemon);
         let mut intake = intake.map_err(|error| failure("event loop", &error))?;
         daemon.ready();
         loop {

@@ -3,12 +3,14 @@
 use std::io;
 use std::thread;
 
-use crossbeam_channel::{Receiver, Sender, bounded};
+use crossbeam_channel::{Receiver, SendError, Sender, TrySendError, bounded};
 use rules::{Decoded, RawEvent};
 use wire::Kind;
 
 use crate::batch::Batch;
 
+/// Events that the intake decodes itself.
+const FEW: usize = 24;
 /// Batches that may wait for a worker.
 const QUEUE: usize = 32;
 /// Decoded batches that may wait for the judge, and as many whose memory waits to serve again; and more for each worker.
@@ -28,13 +30,52 @@ pub(crate) struct DecodedBatch {
 #[derive(Debug)]
 pub(crate) struct Pipeline {
     /// Where the intake puts batches.
-    pub input: Sender<Batch>,
+    pub input: Input,
     /// Where the judge gets them.
     pub output: Receiver<DecodedBatch>,
     /// Where the judge returns what it has used, so that its memory serves again.
     pub used: Used,
-    /// Where the intake gets the memory of batches that are done with.
-    pub spare: Receiver<Batch>,
+}
+
+/// The way in, and the memory of batches that are done with.
+#[derive(Debug)]
+pub(crate) struct Input {
+    workers: Sender<Batch>,
+    judge: Sender<DecodedBatch>,
+    reuse: Receiver<Vec<Option<Decoded>>>,
+    spare: Receiver<Batch>,
+}
+
+impl Input {
+    /// Passes a batch on, or returns it when there is no room. A few events are decoded at once: to wake a worker costs
+    /// more than they do.
+    pub(crate) fn pass(&self, batch: Batch) -> Result<(), Batch> {
+        let mut batch = batch;
+        if batch.len() <= FEW && self.workers.is_empty() && !self.judge.is_full() {
+            let mut events = self.reuse.try_recv().unwrap_or_default();
+            decode(&batch, &mut events);
+            match self.judge.try_send(DecodedBatch { batch, events }) {
+                Ok(()) => return Ok(()),
+                Err(back) => batch = back.into_inner().batch,
+            }
+        }
+        self.workers.try_send(batch).map_err(TrySendError::into_inner)
+    }
+
+    /// As [`pass`](Self::pass), waiting for room; the batch comes back when nobody works any more.
+    pub(crate) fn pass_in_time(&self, batch: Batch) -> Result<(), Batch> {
+        self.workers.send(batch).map_err(SendError::into_inner)
+    }
+
+    /// A batch whose memory may serve again.
+    pub(crate) fn spare(&self) -> Option<Batch> {
+        self.spare.try_recv().ok()
+    }
+
+    /// Batches that no worker has taken.
+    pub(crate) fn waiting(&self) -> usize {
+        self.workers.len()
+    }
 }
 
 /// The ways back for memory that has served.
@@ -58,7 +99,7 @@ impl Used {
 /// When the system gives no thread.
 pub(crate) fn start(count: usize) -> io::Result<Pipeline> {
     let count = count.max(1);
-    let (input, batches) = bounded(QUEUE);
+    let (workers, batches) = bounded(QUEUE);
     let (results, output) = bounded(DECODED + count);
     let (events, reuse) = bounded(DECODED + count);
     let (done, spare) = bounded(QUEUE);
@@ -69,7 +110,8 @@ pub(crate) fn start(count: usize) -> io::Result<Pipeline> {
         // A worker ends when the input is closed, and with the last one the judge's input ends.
         worker.spawn(move || work(&batches, &results, &reuse))?;
     }
-    Ok(Pipeline { input, output, used, spare })
+    let input = Input { workers, judge: results, reuse, spare };
+    Ok(Pipeline { input, output, used })
 }
 
 fn work(

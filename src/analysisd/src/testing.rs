@@ -84,7 +84,7 @@ pub(crate) fn judge(
     for (time, message) in messages {
         let Ok(event) = Event::parse(message.as_bytes()) else { continue };
         if let Some(full) = open.take_if(|batch| batch.is_full() || batch.moment.epoch != time) {
-            pipeline.input.send(full).unwrap();
+            pass(&pipeline.input, full);
         }
         let batch = open.get_or_insert_with(|| {
             index += 1;
@@ -92,9 +92,16 @@ pub(crate) fn judge(
         });
         batch.push(&event, None);
     }
-    open.into_iter().for_each(|last| pipeline.input.send(last).unwrap());
+    open.into_iter().for_each(|last| pass(&pipeline.input, last));
     drop(pipeline.input);
     judge.join().unwrap();
+}
+
+/// Small batches as the intake passes them, others to the workers: both ways are tried.
+fn pass(input: &pipeline::Input, batch: Batch) {
+    if let Err(batch) = input.pass(batch) {
+        input.pass_in_time(batch).unwrap();
+    }
 }
 
 /// A file's content; empty when there is none.
