@@ -12,6 +12,7 @@
 mod database;
 #[cfg(test)]
 mod golden;
+mod maintenance;
 #[cfg(test)]
 mod tests;
 
@@ -30,6 +31,7 @@ use rustix::fs::{Mode, OFlags};
 
 pub(crate) use database::file_name;
 use database::{Counter, Database, Known, OpenFiles};
+use maintenance::{Maintenance, Update};
 
 /// Baseline files that are open at a time; the others are opened again when their host reports.
 pub(crate) const MAX_OPEN_FILES: usize = 64;
@@ -76,6 +78,8 @@ pub(crate) enum Reason {
     OnlyPlaceholders,
     /// Changed too often, with `auto_ignore` on.
     AutoIgnored,
+    /// The host is in maintenance.
+    Maintenance,
 }
 
 /// Why a message was refused.
@@ -138,6 +142,7 @@ pub(crate) struct FimStore {
     policy: Policy,
     databases: HashMap<Vec<u8>, Database>,
     open: OpenFiles,
+    maintenance: Maintenance,
     /// File names of databases with something to write.
     dirty: BTreeSet<Vec<u8>>,
 }
@@ -154,6 +159,7 @@ impl FimStore {
             policy,
             databases: HashMap::new(),
             open: OpenFiles::new(MAX_OPEN_FILES),
+            maintenance: Maintenance::default(),
             dirty: BTreeSet::new(),
         })
     }
@@ -187,6 +193,7 @@ impl FimStore {
             Message::Completed => {
                 self.database(&name)?.0.mark_completed();
                 self.dirty.insert(name);
+                self.maintenance.scan_completed(&self.folder, location, now);
                 return Ok(Outcome::Swallowed(Reason::ScanCompleted));
             }
             Message::File { sum, sum_text, path, diff } => {
@@ -197,7 +204,7 @@ impl FimStore {
         if self.policy.ignores(&path) {
             return Ok(Outcome::Swallowed(Reason::IgnoredPath));
         }
-        self.compare(&name, &path, &sum, diff, now)
+        self.compare(location, &name, &path, &sum, diff, now)
     }
 
     /// Writes what [`Self::process`] remembered.
@@ -214,12 +221,14 @@ impl FimStore {
             }
             self.dirty.pop_first();
         }
+        self.maintenance.flush(&self.folder);
         Ok(())
     }
 
     /// Compares with what is known, remembers, and says what to tell.
     fn compare(
         &mut self,
+        location: &[u8],
         name: &[u8],
         path: &[u8],
         seen: &Seen<'_>,
@@ -233,10 +242,17 @@ impl FimStore {
         switches.alert_new_files &= may_report_first_scan || database.is_completed();
         let known = database.look_up(file, path);
         let known = known.map_err(|source| StoreError::new("read", &shown, source))?;
-        let verdict = match &known {
+        let mut verdict = match &known {
             None => first_sight(path, seen, switches),
             Some(known) => judge(path, known, seen, diff, switches),
         };
+        if verdict.is_news() && self.maintenance.is_on(&self.folder, location, now) {
+            let update = if known.is_none() { Update::New } else { Update::Modify };
+            self.maintenance.note(location, update, path, now);
+            verdict = Verdict::SILENT;
+        }
+        // Borrowed anew: what stood between knows nothing of databases.
+        let (database, _) = self.database(name)?;
         if let Some(counter) = verdict.remember {
             database.append(path, counter, seen.text, now);
             self.dirty.insert(name.to_vec());
@@ -285,6 +301,17 @@ struct Switches {
 struct Verdict {
     outcome: Outcome,
     remember: Option<Counter>,
+}
+
+impl Verdict {
+    /// In maintenance: the new baseline, as if it had always been so.
+    const SILENT: Self =
+        Self { outcome: Outcome::Swallowed(Reason::Maintenance), remember: Some(Counter::NEVER) };
+
+    /// Whether a file is not as it was, told or not.
+    fn is_news(&self) -> bool {
+        !matches!(self.outcome, Outcome::Swallowed(Reason::Unchanged | Reason::OnlyPlaceholders))
+    }
 }
 
 impl Policy {

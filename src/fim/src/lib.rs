@@ -6,6 +6,7 @@
 //! Formats: host-daemons specification 6.4, 6.7, 6.8.
 
 pub mod change;
+pub mod maintenance;
 pub mod message;
 pub mod path;
 pub mod report;
