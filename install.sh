@@ -219,8 +219,7 @@ check_type() {
     case $type in
     local) ;;
     server)
-        say "Note: remoted and authd come with a later release. What is installed now watches this host with the"
-        say "configuration of a server; agents cannot report to it yet."
+        say "Note: authd comes with a later release: agents are added with manage-agents."
         ;;
     agent) die "the agent comes with a later release; today there is --type local, which watches and judges on one host" ;;
     *) die "'$type' is no type: local or server" ;;

@@ -90,15 +90,15 @@ fn run(start: Start) -> Result<(), Failure> {
     let config = start.config().to_owned();
     let mut daemon = start.enter()?;
     daemon.require_writable(WRITABLE)?;
-    let responses_listed =
-        write_ar_conf(&daemon.root().join("etc/shared/ar.conf"), &setup.settings);
     daemon.confine(&Sandbox {
         read: &["etc", "rules", "/etc/localtime", "/usr/share/zoneinfo"],
         write: &["logs", "queue", "stats", "var/run", "etc/shared"],
         network: false,
         exec: false,
     })?;
-    if let Err(error) = responses_listed {
+    // Not as root: remoted, of the same group, reads it and hands it to the agents.
+    let ar_conf = daemon.root().join("etc/shared/ar.conf");
+    if let Err(error) = write_ar_conf(&ar_conf, &setup.settings) {
         log::error!(
             "(1103) Could not open file 'etc/shared/ar.conf' due to [{}]; execd knows no responses.",
             runtime::errno(&error)

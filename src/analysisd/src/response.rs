@@ -1,6 +1,6 @@
-//! Active responses: which there are, `etc/shared/ar.conf` that lists them for execd, and their way to execd.
+//! Active responses: which there are, `etc/shared/ar.conf` that lists them for execd, and their way to execd and to agents.
 //!
-//! A response is never waited for: when execd does not take it, it is dropped, counted and logged.
+//! A response is never waited for: when execd or remoted does not take it, it is dropped, counted and logged.
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
@@ -89,34 +89,58 @@ pub(crate) fn write_ar_conf(path: &Path, settings: &Settings) -> io::Result<()> 
     fs::rename(&fresh, path)
 }
 
-/// The way to execd.
+/// The ways to execd and, for what agents are to do, to remoted.
 #[derive(Debug)]
 pub(crate) struct Responder {
+    here: Way,
+    agents: Way,
+}
+
+impl Responder {
+    /// Sends to execd's socket at `path`, and to remoted's beside it; neither need exist yet.
+    pub(crate) fn new(path: PathBuf) -> Self {
+        let ar = Path::new(ipc::paths::AR).file_name().unwrap_or_default();
+        let agents = Way::new(path.with_file_name(ar), "ossec-remoted");
+        Self { here: Way::new(path, "ossec-execd"), agents }
+    }
+
+    /// Makes the messages for the responses that the rule of this alert is bound to; they leave with [`Responder::flush`],
+    /// after the alert is written.
+    pub(crate) fn prepare(&mut self, responses: &Responses, bound: &[usize], alert: &Alert<'_>) {
+        let is_allowed = |address: &[u8]| {
+            std::str::from_utf8(address).is_ok_and(|text| responses.allow_list.contains(text))
+        };
+        for response in bound.iter().filter_map(|&at| responses.list.get(at)) {
+            let messages = messages(response, alert, &is_allowed);
+            self.here.waiting.extend(messages.here);
+            self.agents.waiting.extend(messages.agents);
+        }
+    }
+
+    /// Sends what was prepared; how many messages were taken, and how many were not.
+    pub(crate) fn flush(&mut self) -> (u64, u64) {
+        let (here, agents) = (self.here.flush(), self.agents.flush());
+        (here.0 + agents.0, here.1 + agents.1)
+    }
+}
+
+/// One socket, and what waits to be sent to it.
+#[derive(Debug)]
+struct Way {
     path: PathBuf,
+    /// Who reads it.
+    daemon: &'static str,
     socket: Option<UnixDatagram>,
     waiting: Vec<Vec<u8>>,
     complained: bool,
 }
 
-impl Responder {
-    /// Sends to the socket at `path`, which need not exist yet.
-    pub(crate) fn new(path: PathBuf) -> Self {
-        Self { path, socket: None, waiting: Vec::new(), complained: false }
+impl Way {
+    fn new(path: PathBuf, daemon: &'static str) -> Self {
+        Self { path, daemon, socket: None, waiting: Vec::new(), complained: false }
     }
 
-    /// Makes the messages for the responses that the rule of this alert is bound to; they leave with [`Responder::flush`],
-    /// after the alert is written. Agents cannot be reached from this host yet: their part is left out.
-    pub(crate) fn prepare(&mut self, responses: &Responses, bound: &[usize], alert: &Alert<'_>) {
-        let is_allowed = |address: &[u8]| {
-            std::str::from_utf8(address).is_ok_and(|text| responses.allow_list.contains(text))
-        };
-        let bound = bound.iter().filter_map(|&at| responses.list.get(at));
-        self.waiting
-            .extend(bound.filter_map(|response| messages(response, alert, &is_allowed).here));
-    }
-
-    /// Sends what was prepared; how many messages execd took, and how many it did not.
-    pub(crate) fn flush(&mut self) -> (u64, u64) {
+    fn flush(&mut self) -> (u64, u64) {
         let waiting = std::mem::take(&mut self.waiting);
         let sent = waiting.iter().filter(|message| self.send(message)).count();
         (sent as u64, (waiting.len() - sent) as u64)
@@ -127,9 +151,9 @@ impl Responder {
         if let Err(error) = &result
             && !self.complained
         {
-            let path = self.path.display();
+            let (path, daemon) = (self.path.display(), self.daemon);
             log::error!(
-                "(1301) Unable to connect to active response queue. '{path}': {error}; responses are dropped until ossec-execd runs."
+                "(1301) Unable to connect to active response queue. '{path}': {error}; responses are dropped until {daemon} runs."
             );
         }
         self.complained = result.is_err();
@@ -142,7 +166,7 @@ impl Responder {
         {
             return Ok(());
         }
-        // execd may have been restarted since.
+        // The reader may have been restarted since.
         let socket = ipc::datagram::connect(&self.path)?;
         socket.send(message)?;
         self.socket = Some(socket);
@@ -158,7 +182,7 @@ mod tests {
     fn a_restarted_execd_gets_the_next_message_and_a_missing_one_is_counted() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("execq");
-        let mut responder = Responder::new(path.clone());
+        let mut responder = Way::new(path.clone(), "ossec-execd");
         assert!(!responder.send(b"lost"));
         let first = ipc::datagram::bind(&path).unwrap();
         assert!(responder.send(b"one"));

@@ -9,6 +9,8 @@ pub const EVENTS: &str = "queue/ossec/events";
 pub const ENDED: &str = "queue/ossec/ended";
 /// Responses for the local execd.
 pub const EXECQ: &str = "queue/alerts/execq";
+/// Requests to agents, for remoted.
+pub const AR: &str = "queue/alerts/ar";
 
 /// Mode of every socket: its user and group may write.
 pub const SOCKET_MODE: u32 = 0o660;

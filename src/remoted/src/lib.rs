@@ -41,7 +41,7 @@ static PROGRAM: Program = Program {
 };
 
 /// The socket of requests to agents.
-pub const REQUESTS: &str = "queue/alerts/ar";
+pub const REQUESTS: &str = ipc::paths::AR;
 
 /// Folders that must be writable for the daemon's user.
 const WRITABLE: &[&str] = &["queue/rids", "queue/agent-info", "queue/alerts", "etc/shared"];

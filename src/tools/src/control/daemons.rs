@@ -36,6 +36,7 @@ const TABLE: &[DaemonLine] = &[
     DaemonLine { name: "ossec-analysisd", on: &[Local, Server], stop_place: 3 },
     DaemonLine { name: "ossec-logcollector", on: &[Local, Server, Agent], stop_place: 1 },
     DaemonLine { name: "ossec-syscheckd", on: &[Local, Server, Agent], stop_place: 2 },
+    DaemonLine { name: "ossec-remoted", on: &[Server], stop_place: 1 },
     DaemonLine { name: "ossec-monitord", on: &[Local, Server], stop_place: 0 },
 ];
 
