@@ -25,6 +25,7 @@ pub use internal_options::InternalOptions;
 pub use lists::{compiled_path, read_list};
 pub use option_table::{OPTIONS, OptionSpec};
 pub use section::alerts::AlertLevels;
+pub use section::client::{Client, Server};
 pub use section::command::{Command, Expect};
 pub use section::global::{AllowList, Global, Mail};
 pub use section::localfile::{LocalFile, LogFormat};
@@ -51,6 +52,8 @@ pub struct Settings {
     pub commands: Vec<Command>,
     /// All of `<active-response>`.
     pub responses: Responses,
+    /// All of `<client>`.
+    pub client: Client,
     /// Each `<remote>`, in order.
     pub remotes: Vec<Remote>,
     /// Sections whose names and simple values are checked, and which their programs will type: remote, client,

@@ -1,6 +1,7 @@
 //! The sections of `ossec.conf`: one file for each that is typed, one table for the others.
 
 pub(crate) mod alerts;
+pub(crate) mod client;
 pub(crate) mod command;
 pub(crate) mod global;
 pub(crate) mod localfile;
@@ -36,7 +37,7 @@ const SECTIONS: &[Section] = &[
     Section { name: "agentless", read: others::read },
     Section { name: "localfile", read: |e, s, r| s.localfiles.extend(localfile::read(e, r)) },
     Section { name: "remote", read: remote::read },
-    Section { name: "client", read: others::read },
+    Section { name: "client", read: client::read },
     Section { name: "command", read: |e, s, r| command::read(e, &mut s.commands, r) },
     Section { name: "reports", read: others::read },
     Section { name: "active-response", read: |e, s, r| s.responses.read(e, r) },

@@ -1,0 +1,7 @@
+//! `ossec-agentd`; see `src/agentd`.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    agentd::main()
+}

@@ -1,0 +1,7 @@
+//! The daemon alone, for the process tests.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    agentd::main()
+}

@@ -1,0 +1,608 @@
+//! The event loop: does what the [`Link`] says, moves events from the queues to the spool and from the spool to the wire.
+
+use std::fs;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd};
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use agents::Agent;
+use mio::unix::SourceFd;
+use mio::{Events, Interest, Poll, Token};
+use runtime::{Daemon, Signal, errno};
+use settings::Client;
+use wire::control::{FromAgent, ToAgent};
+use wire::datagram::MAX_DATAGRAM;
+use wire::digest::Md5Hex;
+use wire::keepalive::{self, Report};
+use wire::key::Method;
+
+use crate::accounts::{self, Wire};
+use crate::intake::Intake;
+use crate::link::{Action, Link, Manners, Moment};
+use crate::orders::{MERGED, Orders, SHARED};
+use crate::servers::Line;
+use crate::speaker::{Refused, Speaker, Unsealed};
+use crate::spool::Limits;
+
+const SIGNALS: Token = Token(1);
+const DATAGRAMS: Token = Token(2);
+/// Lines to managers take these in turn.
+const LINES: [Token; 2] = [Token(3), Token(4)];
+/// Tokens from here on are the receiver's.
+const QUEUE: Token = Token(16);
+
+/// Datagrams of the manager taken in a row.
+const TURN: usize = 64;
+const STATE_INTERVAL: Duration = Duration::from_secs(1);
+/// When what the system refused is tried again.
+const RETRY: Duration = Duration::from_secs(1);
+const BUSY_RETRY: Duration = Duration::from_millis(5);
+/// How long the end waits for the ack that confirms what was sent.
+const LAST_ACK: Duration = Duration::from_secs(1);
+/// As `system_and_version` of a manager splits it.
+const PRODUCT: &str = concat!("Oxsec HIDS v", env!("CARGO_PKG_VERSION"));
+
+/// Everything that is open.
+#[derive(Debug)]
+pub(crate) struct Shell {
+    root: PathBuf,
+    client: Client,
+    poll: Poll,
+    intake: Intake,
+    speaker: Speaker,
+    orders: Orders,
+    link: Link,
+    line: Option<Line>,
+    /// A line to the first server, to see whether it is back.
+    probe: Option<Line>,
+    bucket: Bucket,
+    /// An event that was read from the spool but not sent yet.
+    held: Option<u64>,
+    message: Vec<u8>,
+    /// Nothing is sent before.
+    blocked_until: Moment,
+    start: Instant,
+    wire: Wire,
+    told: Vec<(&'static str, u64)>,
+    stop_at: Option<Moment>,
+}
+
+impl Shell {
+    /// Opens everything; an error comes with what it was about.
+    pub(crate) fn open(
+        daemon: &mut Daemon,
+        agent: Agent,
+        client: Client,
+    ) -> Result<Self, (String, io::Error)> {
+        let named = |what: &'static str| move |error| (what.to_owned(), error);
+        let root = daemon.root().to_owned();
+        let options = daemon.options();
+        let hours = u32::try_from(options.number("agent.spool_age")).unwrap_or(u32::MAX);
+        let limits = Limits {
+            bytes: options.number("agent.spool_size") << 20,
+            age: hours.saturating_mul(3600),
+        };
+        let bucket = Bucket::new(options.number("agent.send_rate"));
+        let verify = options.number("remoted.verify_msg_id") != 0;
+
+        let servers: Vec<String> = client.servers.iter().map(ToString::to_string).collect();
+        let method = if client.blowfish { Method::Blowfish } else { Method::Aes };
+        let mut speaker = Speaker::open(&root, agent, method, verify, &servers)
+            .map_err(named(agents::counters::RIDS))?;
+        let poll = Poll::new().map_err(named("event loop"))?;
+        let intake = Intake::open(&root, limits, poll.registry(), DATAGRAMS, QUEUE)?;
+        let signals = daemon.signals().as_fd().as_raw_fd();
+        poll.registry()
+            .register(&mut SourceFd(&signals), SIGNALS, Interest::READABLE)
+            .map_err(named("event loop"))?;
+        let manners = Manners {
+            servers: client.servers.len(),
+            notify: client.notify_time,
+            silence: client.time_reconnect,
+        };
+        if intake.spool.waiting() > 0 {
+            log::info!("{} events of an earlier run wait.", intake.spool.waiting());
+        }
+        Ok(Self {
+            orders: Orders::new(&root, !client.disable_active_response),
+            link: Link::new(manners, speaker.seed()),
+            root,
+            client,
+            poll,
+            intake,
+            speaker,
+            line: None,
+            probe: None,
+            bucket,
+            held: None,
+            message: Vec::new(),
+            blocked_until: Moment::ZERO,
+            start: Instant::now(),
+            wire: Wire::default(),
+            told: Vec::new(),
+            stop_at: None,
+        })
+    }
+
+    /// Serves until a signal ends it.
+    pub(crate) fn serve(&mut self, daemon: &mut Daemon) -> io::Result<()> {
+        let mut events = Events::with_capacity(64);
+        let mut state_due = Moment::ZERO;
+        let mut more = true;
+        loop {
+            let now = self.now();
+            if now >= state_due {
+                self.write_state(daemon);
+                self.give_up_old();
+                state_due = now + STATE_INTERVAL;
+            }
+            let due = self.deadline(now, state_due);
+            let timeout = if more { Duration::ZERO } else { due.saturating_sub(now) };
+            match self.poll.poll(&mut events, Some(timeout)) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                other => other?,
+            }
+            for event in &events {
+                self.on_event(event.token());
+            }
+            for signal in daemon.signals().take() {
+                match signal {
+                    Signal::Stop(_) => self.begin_to_stop(),
+                    Signal::Reload => reload(daemon),
+                    Signal::Child => {}
+                }
+            }
+            more = self.turn();
+            if self.stop_at.is_some_and(|at| self.now() >= at || self.is_all_confirmed()) {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Leaves everything as the next start wants it.
+    pub(crate) fn close(mut self, daemon: &Daemon) {
+        self.write_state(daemon);
+        if let Err(error) = self.speaker.close() {
+            log::debug!("unused numbers could not be given back: {error}");
+        }
+    }
+
+    fn now(&self) -> Moment {
+        self.start.elapsed()
+    }
+
+    fn deadline(&self, now: Moment, state_due: Moment) -> Moment {
+        let mut due = state_due.min(self.link.deadline());
+        if self.link.is_connected() && (self.held.is_some() || self.intake.spool.has_next()) {
+            due = due.min(self.bucket.ready_at(now).max(self.blocked_until));
+        }
+        if self.intake.is_stuck() {
+            due = due.min(now + RETRY);
+        }
+        self.stop_at.map_or(due, |at| due.min(at))
+    }
+
+    fn on_event(&mut self, token: Token) {
+        if token == SIGNALS {
+            return;
+        }
+        for line in [&mut self.line, &mut self.probe].into_iter().flatten() {
+            if line.token == token {
+                line.readable = true;
+                if self.held.is_some() {
+                    self.blocked_until = Moment::ZERO;
+                }
+                return;
+            }
+        }
+        self.intake.on_event(token, DATAGRAMS);
+    }
+
+    /// A turn of everything; whether there may be more to do at once.
+    fn turn(&mut self) -> bool {
+        let mut more = false;
+        if self.stop_at.is_none() {
+            more = self.intake.work(self.poll.registry(), epoch());
+        }
+        more |= self.hear();
+        self.hear_probe();
+        let now = self.now();
+        let actions = self.link.drive(now);
+        self.obey(actions);
+        if self.stop_at.is_none() {
+            self.send_events();
+        }
+        more
+    }
+
+    fn obey(&mut self, actions: Vec<Action>) {
+        for action in actions {
+            match action {
+                Action::Open(server) => self.line = self.open_line(server),
+                Action::Hello => self.control(|message| FromAgent::Startup.write(message)),
+                Action::Report => self.report(),
+                Action::Probe(server) => {
+                    self.probe = self.open_line(server);
+                    let mut message = Vec::new();
+                    FromAgent::Startup.write(&mut message);
+                    if let (Some(line), Ok(datagram)) = (&self.probe, self.speaker.seal(&message)) {
+                        // Not heard is not heard, whatever the reason.
+                        let _ = line.send(datagram);
+                    }
+                }
+                Action::EndProbe => self.probe = None,
+                Action::Switch(_) => self.line = self.probe.take(),
+                Action::Connected { first, .. } => self.on_connected(first),
+                Action::Unanswered(server) => self.on_unanswered(server),
+                Action::Lost { server, why } => {
+                    self.held = None;
+                    let again = self.intake.spool.rewind();
+                    self.wire.resent += again;
+                    log::warn!(
+                        "Server unavailable: {}: {why}. {again} events are not confirmed and will be sent again.",
+                        self.server_name(server)
+                    );
+                }
+                Action::Confirm(upto) => self.confirm(upto),
+            }
+        }
+    }
+
+    fn open_line(&mut self, server: usize) -> Option<Line> {
+        let taken = [&self.line, &self.probe].into_iter().flatten().map(|line| line.token);
+        let taken: Vec<Token> = taken.collect();
+        let token = LINES.into_iter().find(|token| !taken.contains(token)).unwrap_or(LINES[0]);
+        match Line::open(&self.client, server, self.poll.registry(), token) {
+            Ok(line) => Some(line),
+            Err(error) => {
+                let (name, why) = (self.server_name(server), errno(&error));
+                log::error!("(1216) Unable to connect to '{name}'. It failed with [{why}].");
+                None
+            }
+        }
+    }
+
+    fn server_name(&self, server: usize) -> String {
+        self.client.servers.get(server).map(ToString::to_string).unwrap_or_default()
+    }
+
+    fn on_connected(&mut self, first: bool) {
+        self.wire.connects += 1;
+        self.blocked_until = Moment::ZERO;
+        if let Some(line) = &self.line {
+            let (ip, port) = (line.address.ip(), line.address.port());
+            log::info!("(4102) Connected to server {ip}, port {port}.");
+        }
+        if first {
+            let agent = self.speaker.agent();
+            let (name, ip) = (agent.name.kept(), agent.address.stored());
+            let event = format!("1:ossec:ossec: Agent started: '{name}->{ip}'.");
+            self.intake.add(event.as_bytes(), epoch());
+        }
+    }
+
+    fn on_unanswered(&self, server: usize) {
+        let name = self.server_name(server);
+        log::warn!("(4101) Waiting for server reply (not started). Tried: '{name}'.");
+        let servers = self.client.servers.len();
+        if servers > 1 {
+            let next = self.server_name((server + 1) % servers);
+            log::info!("Trying next server in the line: '{next}'.");
+        }
+    }
+
+    fn confirm(&mut self, upto: u64) {
+        if let Err(error) = self.intake.spool.confirm(upto) {
+            log::error!(
+                "'{}' cannot be written due to [{}]: after a restart events may be sent twice.",
+                crate::intake::SPOOL,
+                errno(&error)
+            );
+        }
+    }
+
+    fn report(&mut self) {
+        if let Err(error) = self.speaker.look() {
+            log::error!("'{}' cannot be read: [{}].", agents::counters::RIDS, errno(&error));
+        }
+        let sum = |name: &str| {
+            fs::read(self.root.join(SHARED).join(name)).ok().map(|bytes| Md5Hex::of(&bytes))
+        };
+        let (agent_conf, merged) = (sum("agent.conf"), sum(MERGED));
+        let system =
+            keepalive::system(uname().as_ref().map(|f| f.each_ref().map(|s| &**s)), PRODUCT);
+        let tail = self.speaker.tail();
+        self.wire.keepalives += 1;
+        self.control(|message| {
+            Report { system: system.as_bytes(), agent_conf, merged, tail: &tail }.write(message);
+        });
+    }
+
+    /// Sends a control message; the link notices when there is no answer.
+    fn control(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
+        let mut message = Vec::new();
+        write(&mut message);
+        let Some(line) = &self.line else { return };
+        match self.speaker.seal(&message) {
+            Ok(datagram) => match line.send(datagram) {
+                Err(error) if !is_busy(&error) => {
+                    log::debug!("(1218) Unable to send message to 'server': {error}");
+                    let now = self.now();
+                    let actions = self.link.on_refused(now);
+                    self.obey(actions);
+                }
+                _ => {}
+            },
+            Err(error) => self.complain_unsealed(&error),
+        }
+    }
+
+    fn complain_unsealed(&mut self, error: &Unsealed) {
+        match error {
+            Unsealed::Never(why) => {
+                self.wire.unsendable += 1;
+                log::error!("(1217) Error creating encrypted message. {why}.");
+            }
+            Unsealed::NotNow(why) => {
+                self.blocked_until = self.now() + RETRY;
+                log::error!(
+                    "'{}/sender_counter' cannot be written due to [{}]: nothing is sent.",
+                    agents::counters::RIDS,
+                    errno(why)
+                );
+            }
+        }
+    }
+
+    /// Sends what the spool has, as far as the rate and the socket allow.
+    fn send_events(&mut self) {
+        let now = self.now();
+        let mut last = None;
+        let mut refused = false;
+        while self.link.is_connected() && now >= self.blocked_until && self.bucket.has_one(now) {
+            let number = match self.held.take() {
+                Some(number) => number,
+                None => match self.intake.spool.next(&mut self.message) {
+                    Ok(Some(number)) => number,
+                    Ok(None) => break,
+                    Err(error) => {
+                        let why = errno(&error);
+                        log::error!("'{}' cannot be read: [{why}].", crate::intake::SPOOL);
+                        self.blocked_until = now + RETRY;
+                        break;
+                    }
+                },
+            };
+            let Some(line) = &self.line else { break };
+            match self.speaker.seal(&self.message) {
+                Ok(datagram) => match line.send(datagram) {
+                    Ok(()) => {
+                        self.wire.sent += 1;
+                        last = Some(number);
+                        self.bucket.take();
+                    }
+                    Err(error) => {
+                        self.held = Some(number);
+                        refused = !is_busy(&error);
+                        self.blocked_until = now + BUSY_RETRY;
+                        break;
+                    }
+                },
+                Err(error) => {
+                    self.complain_unsealed(&error);
+                    match error {
+                        Unsealed::Never(_) => last = Some(number),
+                        Unsealed::NotNow(_) => self.held = Some(number),
+                    }
+                }
+            }
+        }
+        if let Some(last) = last {
+            self.link.on_sent(last, now);
+        }
+        if refused {
+            let actions = self.link.on_refused(now);
+            self.obey(actions);
+        }
+    }
+
+    /// Takes what the manager says; whether there may be more.
+    fn hear(&mut self) -> bool {
+        let mut buffer = [0; MAX_DATAGRAM];
+        for _ in 0..TURN {
+            let Some(line) = self.line.as_mut().filter(|line| line.readable) else { return false };
+            match line.receive(&mut buffer) {
+                Ok(None) => return false,
+                Ok(Some(len)) => self.take(buffer.get(..len).unwrap_or_default()),
+                Err(error) => {
+                    log::debug!("(1214) Problem receiving message from the server: {error}");
+                    let now = self.now();
+                    let actions = self.link.on_refused(now);
+                    self.obey(actions);
+                }
+            }
+        }
+        true
+    }
+
+    fn take(&mut self, datagram: &[u8]) {
+        let now = self.now();
+        let Some(line) = &self.line else { return };
+        let (server, source) = (line.server, line.address.ip().to_string());
+        let message = match self.speaker.unseal(server, datagram) {
+            Ok(message) => ToAgent::parse(message),
+            Err(refused) => return self.complain_refused(&refused, &source),
+        };
+        if message == ToAgent::Ack {
+            self.wire.acks += 1;
+            let confirmed = self.intake.spool.confirmed();
+            let actions = self.link.on_ack(now, confirmed);
+            return self.obey(actions);
+        }
+        self.link.on_heard(now);
+        self.orders.obey(&message);
+    }
+
+    fn complain_refused(&mut self, refused: &Refused, source: &str) {
+        self.wire.rejected += 1;
+        if !self.wire.rejected.is_power_of_two() {
+            return;
+        }
+        let why = match refused {
+            Refused::Rejected(rejection) => self.speaker.complaint(*rejection, source),
+            Refused::Unwritten(error) => {
+                format!("'{}' cannot be written: {error}", agents::counters::RIDS)
+            }
+        };
+        let count = self.wire.rejected;
+        log::error!("{why}");
+        log::warn!(
+            "(1214) Problem receiving message from '{source}' (message {count} of its kind)."
+        );
+    }
+
+    fn hear_probe(&mut self) {
+        let mut buffer = [0; MAX_DATAGRAM];
+        let Some(line) = self.probe.as_mut().filter(|line| line.readable) else { return };
+        let Ok(Some(len)) = line.receive(&mut buffer) else { return };
+        let server = line.server;
+        let heard = self.speaker.unseal(server, buffer.get(..len).unwrap_or_default());
+        if heard.is_ok_and(|message| ToAgent::parse(message) == ToAgent::Ack) {
+            let now = self.now();
+            let actions = self.link.on_probe_ack(now);
+            self.obey(actions);
+        }
+    }
+
+    fn begin_to_stop(&mut self) {
+        let now = self.now();
+        self.stop_at.get_or_insert(now);
+        if self.link.is_connected() && !self.is_all_confirmed() {
+            self.stop_at = Some(now + LAST_ACK);
+            self.link.report_now(now);
+        }
+    }
+
+    fn is_all_confirmed(&self) -> bool {
+        self.intake.spool.read() == self.intake.spool.confirmed()
+    }
+
+    fn give_up_old(&mut self) {
+        match self.intake.spool.give_up_old(epoch()) {
+            Ok(0) => {}
+            Ok(lost) => log::error!(
+                "{lost} events had waited longer than agent.spool_age allows and are given up."
+            ),
+            Err(error) => log::error!("'{}': {error}", crate::intake::SPOOL),
+        }
+    }
+
+    fn write_state(&mut self, daemon: &Daemon) {
+        let Self { link, wire, intake, orders, .. } = self;
+        let connected = link.is_connected();
+        let lines = accounts::lines(connected, wire, &intake.counts, &orders.counts, &intake.spool);
+        if lines == self.told {
+            return;
+        }
+        match daemon.write_state(&lines) {
+            Ok(()) => self.told = lines,
+            Err(error) => log::warn!("the state file could not be written: {error}"),
+        }
+    }
+}
+
+/// Only the tunables: servers and key are read at the start.
+fn reload(daemon: &mut Daemon) {
+    match daemon.reload_options() {
+        Ok(()) => log::info!("debug level read again; servers and key are read at the next start"),
+        Err(failure) => log::error!("{failure}"),
+    }
+}
+
+/// The kernel has no room for the datagram at the moment.
+fn is_busy(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::WouldBlock
+        || error.kind() == io::ErrorKind::Interrupted
+        || error.raw_os_error() == Some(rustix::io::Errno::NOBUFS.raw_os_error())
+}
+
+/// Seconds since 1970.
+fn epoch() -> u32 {
+    u32::try_from(runtime::clock::now()).unwrap_or_default()
+}
+
+fn uname() -> Option<[String; 5]> {
+    let uname = rustix::system::uname();
+    let fields =
+        [uname.sysname(), uname.nodename(), uname.release(), uname.version(), uname.machine()];
+    Some(fields.map(|field| field.to_string_lossy().into_owned()))
+}
+
+/// So many events in a second, and a fiftieth of that at once: a manager's socket holds a few hundred by default.
+#[derive(Debug)]
+struct Bucket {
+    rate: f64,
+    level: f64,
+    filled: Moment,
+}
+
+impl Bucket {
+    fn new(rate: u64) -> Self {
+        let rate = f64::from(u32::try_from(rate).unwrap_or(u32::MAX)).max(1.0);
+        Self { rate, level: Self::burst(rate), filled: Moment::ZERO }
+    }
+
+    fn burst(rate: f64) -> f64 {
+        (rate / 50.0).max(1.0)
+    }
+
+    fn has_one(&mut self, now: Moment) -> bool {
+        let gained = now.saturating_sub(self.filled).as_secs_f64() * self.rate;
+        self.level = (self.level + gained).min(Self::burst(self.rate));
+        self.filled = now;
+        self.level >= 1.0
+    }
+
+    fn take(&mut self) {
+        self.level -= 1.0;
+    }
+
+    fn ready_at(&self, now: Moment) -> Moment {
+        if self.level >= 1.0 {
+            return now;
+        }
+        // A burst's worth at a time, instead of a wake for each event.
+        let missing = (Self::burst(self.rate) / 4.0).max(1.0) - self.level;
+        self.filled + Duration::from_secs_f64(missing / self.rate)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_rate_is_kept_over_time() {
+        let mut bucket = Bucket::new(100);
+        let mut sent = 0;
+        for ms in 0..2000 {
+            while bucket.has_one(Duration::from_millis(ms)) {
+                bucket.take();
+                sent += 1;
+            }
+        }
+        assert!((200..=203).contains(&sent), "{sent}");
+    }
+
+    #[test]
+    fn an_empty_bucket_says_when_it_will_have_one() {
+        let mut bucket = Bucket::new(10);
+        let now = Duration::from_secs(5);
+        while bucket.has_one(now) {
+            bucket.take();
+        }
+        let at = bucket.ready_at(now);
+        assert!(at > now && bucket.has_one(at), "{at:?}");
+    }
+}
