@@ -19,5 +19,7 @@ mod monitord;
 mod nothing_lost;
 #[path = "suite/reload.rs"]
 mod reload;
+#[path = "suite/server.rs"]
+mod server;
 #[path = "suite/shipped_rules.rs"]
 mod shipped_rules;
