@@ -127,6 +127,11 @@ impl Decoders {
         self.all.get(index.at())
     }
 
+    /// All roots, in the order of their gates.
+    pub(crate) fn roots(&self) -> impl Iterator<Item = DecoderIndex> {
+        self.with_program.iter().chain(&self.without_program).copied()
+    }
+
     /// Decodes a pre-decoded event; `open` tells which decoders can match at all.
     pub(crate) fn decode(
         &self,
@@ -134,14 +139,13 @@ impl Decoders {
         open: &OpenGates<'_>,
         captures: &mut Captures,
     ) {
-        let roots = match event.program_name.is_some() {
-            true => &self.with_program,
-            false => &self.without_program,
+        let programs = self.with_program.len();
+        let (roots, first) = match event.program_name.is_some() {
+            true => (&self.with_program, 0),
+            false => (&self.without_program, programs),
         };
-        let root = roots.iter().find_map(|&index| {
-            if !open.decoder(index) {
-                return None;
-            }
+        let root = open.roots(first..first + roots.len()).find_map(|place| {
+            let index = *roots.get(place - first)?;
             let root = self.get(index)?;
             Some((index, root, self.root_end(root, event, captures)?))
         });

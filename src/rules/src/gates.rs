@@ -57,14 +57,14 @@ fn mask(nodes: &[Node], compiled: &[Compiled], gates: usize, decoder: Option<Nam
     mask
 }
 
-/// One gate per node, then one per decoder.
+/// One gate per node, then one per decoder root.
 pub(crate) fn prefilter(nodes: &[Node], compiled: &[Compiled], decoders: &Decoders) -> Prefilter {
     let mut builder = PrefilterBuilder::default();
     for node in nodes {
         let checks = compiled.get(node.rule as usize).map_or(&[][..], |rule| &rule.checks);
         builder.gate(best(checks.iter().filter_map(Check::required_literals)));
     }
-    for decoder in &decoders.all {
+    for decoder in decoders.roots().filter_map(|index| decoders.get(index)) {
         let tests = [&decoder.program, &decoder.prematch].into_iter().flatten();
         builder.gate(best(tests.filter_map(|test| test.required_literals())));
     }

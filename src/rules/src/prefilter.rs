@@ -4,17 +4,18 @@
 //! a gate without is always open. What stays closed cannot match, so nobody asks it. The set of open gates is a bit
 //! set in which the children of a node are neighbours: thousands of closed siblings cost a few words.
 
-use aho_corasick::automaton::OverlappingState;
-use aho_corasick::{AhoCorasick, AhoCorasickBuilder, Input, MatchKind};
+use std::ops::Range;
 
-use crate::decoder::DecoderIndex;
+use crate::scanner::{MIN_LITERAL, Scanner};
 
-/// Gates of an engine: nodes first, decoders behind them.
+/// Gates of an engine: nodes first, decoder roots behind them (those that test the program, then the others).
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Prefilter {
-    scanner: Option<AhoCorasick>,
-    /// For each literal the gates that it opens: word and bits.
-    opens: Vec<Vec<(u32, u64)>>,
+    scanner: Scanner,
+    /// Where the gates of each literal begin, and their end.
+    starts: Box<[u32]>,
+    /// The gates that literals open: word and bits.
+    opens: Box<[(u32, u64)]>,
     /// The gates that are always open.
     always: Vec<u64>,
     nodes: usize,
@@ -34,9 +35,10 @@ pub(crate) struct PrefilterBuilder {
 }
 
 impl PrefilterBuilder {
-    /// Adds the next gate; without literals it is always open.
+    /// Adds the next gate; without literals, or with one too short to look for, it is always open.
     pub(crate) fn gate(&mut self, literals: Option<&[Vec<u8>]>) {
-        self.gates.push(literals.map(<[Vec<u8>]>::to_vec));
+        let long = |set: &&[Vec<u8>]| set.iter().all(|text| text.len() >= MIN_LITERAL);
+        self.gates.push(literals.filter(long).map(<[Vec<u8>]>::to_vec));
     }
 
     /// Builds the scanner; the first `nodes` gates are nodes.
@@ -57,25 +59,20 @@ impl PrefilterBuilder {
         }
         literals.sort();
         literals.dedup();
-        let mut texts: Vec<Vec<u8>> = Vec::new();
-        for (text, gate) in literals {
-            if texts.last() != Some(&text) {
+        let mut texts: Vec<&[u8]> = Vec::new();
+        let (mut starts, mut opens) = (Vec::new(), Vec::new());
+        for (text, gate) in &literals {
+            if texts.last() != Some(&text.as_slice()) {
                 texts.push(text);
-                filter.opens.push(Vec::new());
+                starts.push(u32::try_from(opens.len()).unwrap_or(u32::MAX));
             }
-            if let Some(opens) = filter.opens.last_mut() {
-                add_bit(opens, gate);
-            }
+            let first = starts.last().map_or(0, |&start| start as usize);
+            add_bit(&mut opens, first, *gate);
         }
-        filter.scanner = AhoCorasickBuilder::new()
-            .ascii_case_insensitive(true)
-            .match_kind(MatchKind::Standard)
-            .build(&texts)
-            .ok();
-        if filter.scanner.is_none() {
-            // Too many literals for one automaton: ask everyone, as if there were no filter.
-            filter.always.fill(u64::MAX);
-        }
+        starts.push(u32::try_from(opens.len()).unwrap_or(u32::MAX));
+        filter.scanner = Scanner::new(texts.iter().copied());
+        filter.starts = starts.into();
+        filter.opens = opens.into();
         filter
     }
 }
@@ -85,23 +82,22 @@ impl Prefilter {
     pub(crate) fn scan(&self, text: &[u8], open: &mut Vec<u64>) {
         open.clear();
         open.extend_from_slice(&self.always);
-        let Some(scanner) = &self.scanner else { return };
         if !pattern::literals_apply(text) {
             open.fill(u64::MAX);
             return;
         }
-        let input = Input::new(text);
-        let mut state = OverlappingState::start();
-        loop {
-            scanner.find_overlapping(input.clone(), &mut state);
-            let Some(found) = state.get_match() else { return };
-            let opens = self.opens.get(found.pattern().as_usize()).map_or(&[][..], Vec::as_slice);
-            for &(word, bits) in opens {
+        self.scanner.scan(text, |literal| {
+            for &(word, bits) in self.opens_of(literal) {
                 if let Some(slot) = open.get_mut(word as usize) {
                     *slot |= bits;
                 }
             }
-        }
+        });
+    }
+
+    fn opens_of(&self, literal: usize) -> &[(u32, u64)] {
+        let place = |at: usize| self.starts.get(at).map_or(0, |&start| start as usize);
+        self.opens.get(place(literal)..place(literal + 1)).unwrap_or_default()
     }
 
     /// Opens every gate: for events whose values do not all lie in the scanned line.
@@ -117,14 +113,23 @@ impl Prefilter {
 }
 
 impl OpenGates<'_> {
-    /// Whether this decoder can match.
-    pub(crate) fn decoder(&self, index: DecoderIndex) -> bool {
-        let gate = self.nodes + index.at();
-        self.words.get(gate / 64).is_none_or(|word| word >> (gate % 64) & 1 == 1)
+    /// The decoder roots that can match, of those in this range of all roots.
+    pub(crate) fn roots(&self, range: Range<usize>) -> impl Iterator<Item = usize> {
+        let end = self.nodes + range.end;
+        let mut from = self.nodes + range.start;
+        std::iter::from_fn(move || {
+            let found = self.next(from, end)?;
+            from = found + 1;
+            Some(found - self.nodes)
+        })
     }
 
     /// The first open node in `from..end`.
     pub(crate) fn next_node(&self, from: usize, end: usize) -> Option<usize> {
+        self.next(from, end)
+    }
+
+    fn next(&self, from: usize, end: usize) -> Option<usize> {
         let mut at = from;
         while at < end {
             let word = self.words.get(at / 64).copied().unwrap_or(0) >> (at % 64);
@@ -144,10 +149,11 @@ fn set_bit(words: &mut [u64], bit: usize) {
     }
 }
 
-fn add_bit(opens: &mut Vec<(u32, u64)>, gate: usize) {
+/// Adds a gate to those of the last literal, which begin at `first`.
+fn add_bit(opens: &mut Vec<(u32, u64)>, first: usize, gate: usize) {
     let word = u32::try_from(gate / 64).unwrap_or(u32::MAX);
     let bit = 1 << (gate % 64);
-    match opens.last_mut() {
+    match opens.get_mut(first..).and_then(<[_]>::last_mut) {
         Some((last, bits)) if *last == word => *bits |= bit,
         _ => opens.push((word, bit)),
     }
