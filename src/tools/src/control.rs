@@ -6,7 +6,7 @@
 
 mod backoff;
 mod check;
-mod daemons;
+pub(crate) mod daemons;
 mod log_tail;
 mod process_list;
 mod report;

@@ -1,10 +1,16 @@
 //! The programs that people run: ossec-control, ossec-logtest and the small ones
 
+pub mod agent_control;
+mod agent_tools;
 pub mod clear_stats;
 pub mod control;
+pub mod list_agents;
 pub mod logtest;
 pub mod makelists;
+pub mod manage_agents;
 pub mod ossec_regex;
+pub mod rootcheck_control;
+pub mod syscheck_control;
 
 use std::io::{self, Write};
 
