@@ -4,9 +4,9 @@
 //! nothing and give no id twice. Readers need no lock: the file is replaced whole.
 
 use std::fmt;
-use std::fs::{File, OpenOptions};
+use std::fs::{File, OpenOptions, Permissions};
 use std::io;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::FlockOperation;
@@ -81,6 +81,7 @@ impl KeyStore {
             .mode(0o660)
             .open(&self.lock)
             .map_err(failed)?;
+        share(&file, &self.lock);
         loop {
             match rustix::fs::flock(&file, FlockOperation::LockExclusive) {
                 Ok(()) => return Ok(file),
@@ -88,6 +89,17 @@ impl KeyStore {
                 Err(errno) => return Err(failed(errno.into())),
             }
         }
+    }
+}
+
+/// Lets the folder's group take the lock too: whoever of them comes first makes the file. Best effort: only its owner can.
+fn share(file: &File, path: &Path) {
+    let folder = path.parent().and_then(|folder| folder.metadata().ok());
+    if let (Ok(data), Some(folder)) = (file.metadata(), folder)
+        && (data.gid() != folder.gid() || data.mode() & 0o777 != 0o660)
+    {
+        let _ = std::os::unix::fs::fchown(file, None, Some(folder.gid()));
+        let _ = file.set_permissions(Permissions::from_mode(0o660));
     }
 }
 
@@ -129,8 +141,6 @@ impl std::error::Error for StoreError {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt;
-
     use super::*;
     use crate::{Address, Agent, AgentName, Key};
 
