@@ -43,11 +43,15 @@ impl FindingStore {
     /// Takes one text; `Some(true)` when it is new, `None` when the location cannot name a file.
     pub(crate) fn process(&mut self, location: &[u8], text: &[u8], now: i64) -> Option<bool> {
         let name = file_name(location)?;
+        let path = self.folder.join(std::ffi::OsStr::from_bytes(&name));
+        if self.hosts.get(&name).is_some_and(|host| host.was_emptied(&path)) {
+            self.hosts.remove(&name);
+        }
         if !self.hosts.contains_key(&name) {
             if self.hosts.len() >= MAX_LOCATIONS {
                 return None;
             }
-            let host = Host::load(&self.folder.join(std::ffi::OsStr::from_bytes(&name)));
+            let host = Host::load(&path);
             self.hosts.insert(name.clone(), host);
         }
         let text: Vec<u8> = text.iter().copied().filter(|b| !b.is_ascii_control()).collect();
@@ -99,6 +103,11 @@ impl Host {
         host
     }
 
+    /// Whether an administrator's tool has emptied or deleted the file: then all counts as new again.
+    fn was_emptied(&self, path: &Path) -> bool {
+        self.pending.is_empty() && fs::metadata(path).map_or(0, |data| data.len()) < self.len
+    }
+
     fn note(&mut self, text: Vec<u8>, now: i64) -> bool {
         if let Some(&at) = self.known.get(&text) {
             self.pending.push((at, format!("!{now:010}").into_bytes()));
@@ -133,6 +142,18 @@ impl Host {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_tool_has_cleared_is_new_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut store = FindingStore::new(dir.path());
+        assert_eq!(store.process(b"rootcheck", b"odd", 1_700_000_000), Some(true));
+        store.flush().unwrap();
+        fs::remove_file(dir.path().join("rootcheck")).unwrap();
+        assert_eq!(store.process(b"rootcheck", b"odd", 1_700_000_001), Some(true));
+        store.flush().unwrap();
+        assert_eq!(fs::read(dir.path().join("rootcheck")).unwrap(), b"!1700000001!1700000001 odd\n");
+    }
 
     #[test]
     fn a_text_is_new_once_even_after_a_restart() {
