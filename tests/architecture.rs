@@ -7,7 +7,7 @@ use std::process::Command;
 use serde_json::Value;
 
 const PURE: &[&str] = &["xml", "pattern", "wire", "fim", "alerts", "rules", "cdb"];
-const EDGES: &[&str] = &["sys", "ipc", "settings", "runtime"];
+const EDGES: &[&str] = &["sys", "ipc", "settings", "runtime", "agents"];
 const AGENT_SIDE: &[&str] = &["logcollector", "syscheckd", "execd"];
 
 /// Our crates, each with our crates that it depends on, directly or not. Tests may use what they like.

@@ -5,6 +5,8 @@ mod harness;
 
 #[path = "suite/active_response.rs"]
 mod active_response;
+#[path = "suite/agent_tools.rs"]
+mod agent_tools;
 #[path = "suite/disk_full.rs"]
 mod disk_full;
 #[path = "suite/file_to_alert.rs"]
