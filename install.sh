@@ -376,6 +376,8 @@ put_files() {
         # A staged root is for trying out: a link is enough, programs with debug information are large.
         put "$bin_dir/$program" "bin/$program" 0550 root:root link
     done
+    # The name that it has always had.
+    ln -sfn manage-agents "$root/bin/manage_agents"
     for script in "$here"/etc/active-response/*.sh; do
         put "$script" "active-response/bin/$(basename "$script")" 0550 root:ossec
     done
@@ -620,6 +622,7 @@ remove() {
         for program in $(programs); do
             rm -f "$dir/bin/$program"
         done
+        rm -f "$dir/bin/manage_agents"
         for script in "$here"/etc/active-response/*.sh; do
             rm -f "$dir/active-response/bin/$(basename "$script")"
         done
