@@ -6,23 +6,27 @@
 //! queue/alerts/ar -> sealed messages to agents
 //! ```
 
+mod keys;
+mod requests;
+mod syslog_input;
+
+use std::collections::HashMap;
 use std::io;
-use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::net::{SocketAddr, UdpSocket};
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixDatagram;
 use std::path::PathBuf;
 use std::time::{Duration, Instant, SystemTime};
 
-use agents::{AgentId, Diff, KeyWatch, Received, SendCounter, info};
+use agents::{AgentId, Key, KeyWatch, Received, SendCounter, info};
 use runtime::{Daemon, Failure, errno};
 use sys::datagrams::Batch;
 use wire::control::{FromAgent, ToAgent};
 use wire::counter::Counter;
 use wire::datagram::{MAX_DATAGRAM, Rejection};
+use wire::forward;
 use wire::keepalive::{AgentInfo, Keepalive};
-use wire::response::{Recipient, Request};
 use wire::sealed::Opener;
-use wire::{forward, syslog as syslog_text};
 
 use crate::accounts::{self, Accounts};
 use crate::agents_table::{AgentsTable, Cause, Refused, Reply, Slot};
@@ -33,16 +37,12 @@ use crate::outbox::Outbox;
 use crate::post::{Post, Sent};
 use crate::remedy::Case;
 use crate::shared::{Piece, Pushes, Shared};
-use crate::syslog::{Access, Brought, Streams, Turn};
+use crate::syslog::{Access, Streams};
 
 /// Datagrams of one system call.
 const BATCH: usize = 64;
 /// System calls on one socket before the others get their turn, and the batch is noted on disk.
 const CALLS: usize = 8;
-/// Requests that are taken in a row.
-const REQUESTS: usize = 64;
-/// Least time between two looks at client.keys that unknown senders ask for.
-const KEYS_PAUSE: Duration = Duration::from_millis(100);
 
 /// Everything that the daemon has in hand.
 #[derive(Debug)]
@@ -54,6 +54,13 @@ pub struct Server {
     access: Access,
     keys: KeyWatch,
     keys_looked_at: Instant,
+    keys_were_read: bool,
+    keys_complained: bool,
+    /// Agents whose line disappeared without a mark, with their keys.
+    gone: HashMap<AgentId, Key>,
+    /// Agents whose counters are still to be read.
+    unloaded: Vec<AgentId>,
+    numbers_complained: bool,
     table: AgentsTable,
     received: Received,
     /// Lent out while a message from it is worked on.
@@ -61,6 +68,7 @@ pub struct Server {
     post: Post,
     outbox: Outbox,
     shared: Shared,
+    shared_complaint: String,
     pushes: Pushes,
     streams: Streams,
     accounts: Accounts,
@@ -115,12 +123,18 @@ impl Server {
             access: parts.access,
             keys: KeyWatch::new(&root.join("etc/client.keys"), limit),
             keys_looked_at: now,
+            keys_were_read: false,
+            keys_complained: false,
+            gone: HashMap::new(),
+            unloaded: Vec::new(),
+            numbers_complained: false,
             table: AgentsTable::default(),
             received,
             opener: Some(Opener::new()),
             post: Post::new(counter),
             outbox: Outbox::new(&root, parts.stream),
             shared: Shared::new(&root),
+            shared_complaint: String::new(),
             pushes: Pushes::default(),
             streams: Streams::new(),
             accounts: Accounts::default(),
@@ -144,6 +158,10 @@ impl Server {
                 "Agents are taken as soon as manage_agents has added them; no restart is needed."
             );
         }
+        if server.numbers_complained {
+            let error = io::Error::other("the counters of an agent can't be read");
+            return Err(failed(rids, &error));
+        }
         server.look_at_shared();
         Ok(server)
     }
@@ -156,7 +174,7 @@ impl Server {
                 more |= self.read_agents(at, now);
             }
             for at in 0..self.doors.syslog.len() {
-                more |= self.read_syslog(at, now);
+                more |= self.read_syslog(at);
             }
             more |= self.read_streams(now);
         }
@@ -167,7 +185,7 @@ impl Server {
 
     /// Whether anything may be read from the network.
     pub fn wants_input(&self) -> bool {
-        self.outbox.has_room() && !self.is_stuck
+        self.outbox.has_room() && !self.is_stuck && self.unloaded.is_empty()
     }
 
     fn read_agents(&mut self, door: usize, now: Instant) -> bool {
@@ -371,114 +389,6 @@ impl Server {
         }
     }
 
-    fn read_syslog(&mut self, door: usize, _now: Instant) -> bool {
-        for _ in 0..CALLS {
-            let Some(count) = self.receive(door, |doors| &doors.syslog) else { return false };
-            let batch = std::mem::replace(&mut self.batch, Batch::new(0, MAX_DATAGRAM));
-            for (datagram, from) in (0..count).filter_map(|at| batch.datagram(at)) {
-                self.accounts.received += 1;
-                let source = source(from);
-                if self.access.allows(source) {
-                    let datagram = datagram.get(..syslog_text::MAX_DATAGRAM).unwrap_or(datagram);
-                    let text = syslog_text::datagram(datagram);
-                    put_syslog(&mut self.outbox, &mut self.accounts, source, text);
-                } else {
-                    self.accounts.denied += 1;
-                    deny(&mut self.complaints, source);
-                }
-            }
-            self.batch = batch;
-            if count < BATCH || !self.wants_input() {
-                return false;
-            }
-        }
-        true
-    }
-
-    fn read_streams(&mut self, now: Instant) -> bool {
-        for listener in &self.doors.streams {
-            let complaints = &mut self.complaints;
-            self.streams.accept(listener, &self.access, now, |source| deny(complaints, source));
-        }
-        let (outbox, accounts, buffer) = (&mut self.outbox, &mut self.accounts, &mut self.buffer);
-        self.streams.each(|stream| {
-            if !outbox.has_room() {
-                return Turn::Stopped;
-            }
-            let source = stream.source();
-            stream.turn(buffer, |brought| {
-                accounts.received += 1;
-                match brought {
-                    Brought::Message(text) => put_syslog(outbox, accounts, source, text),
-                    Brought::TooLong => {
-                        accounts.too_long += 1;
-                        log::warn!("Full buffer receiving from: '{source}'");
-                    }
-                }
-                outbox.has_room()
-            })
-        })
-    }
-
-    fn read_requests(&mut self, now: Instant) {
-        for _ in 0..REQUESTS {
-            let mut buffer = [0; wire::response::MAX_REQUEST];
-            match self.requests.recv(&mut buffer) {
-                Ok(len) => self.request(buffer.get(..len).unwrap_or_default(), now),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => {
-                    log::warn!(
-                        "(1214) Problem receiving message from '{}'. [{}]",
-                        crate::REQUESTS,
-                        errno(&error)
-                    );
-                    return;
-                }
-            }
-        }
-    }
-
-    fn request(&mut self, datagram: &[u8], now: Instant) {
-        let Ok(request) = Request::parse(datagram) else {
-            log::warn!(
-                "(1310) Invalid active response (execd) message '{}'.",
-                datagram.escape_ascii()
-            );
-            return;
-        };
-        let slot = match request.recipient {
-            Recipient::Nobody => return,
-            Recipient::All => {
-                for entry in self.table.iter() {
-                    let sent = self.post.send(&self.doors.agents, entry, request.message(), now);
-                    self.requests_sent += u64::from(sent == Sent::Yes);
-                }
-                return;
-            }
-            Recipient::Name(name) => self.table.by_name(name),
-            Recipient::Id(id) => self.table.by_id(id),
-        };
-        let Some(entry) = slot.and_then(|slot| self.table.entry(slot)) else {
-            if let Recipient::Name(name) | Recipient::Id(name) = request.recipient {
-                log::error!("(1320) Agent '{}' not found.", name.escape_ascii());
-            }
-            return;
-        };
-        let id = &entry.agent.id;
-        match self.post.send(&self.doors.agents, entry, request.message(), now) {
-            Sent::Yes => self.requests_sent += 1,
-            Sent::Silent => log::warn!(
-                "Agent {id} has not spoken for 20 minutes: '{}' was not sent to it.",
-                request.rest.escape_ascii()
-            ),
-            Sent::Later => {
-                log::error!("(1218) Unable to send message to '{id}'. The socket is full.")
-            }
-            Sent::Failed => {}
-        }
-    }
-
     /// First the numbers, then the events: what analysisd has seen can't be replayed, whoever is killed when.
     fn note_and_forward(&mut self, now: Instant) {
         match self.received.commit() {
@@ -503,96 +413,23 @@ impl Server {
         }
     }
 
-    fn keys_changed_meanwhile(&mut self, now: Instant) -> bool {
-        if now.saturating_duration_since(self.keys_looked_at) < KEYS_PAUSE {
-            return false;
-        }
-        self.look_at_keys(now).unwrap_or(false)
-    }
-
-    /// Several times a second: who was added, removed or changed in client.keys.
-    pub fn keep_keys(&mut self, now: Instant) {
-        if let Err(error) = self.look_at_keys(now) {
-            let path = self.root.join("etc/client.keys");
-            log::error!(
-                "(1103) Could not open file '{}' due to [{}]. The agents stay as they were.",
-                path.display(),
-                errno(&error)
-            );
-        }
-    }
-
-    fn look_at_keys(&mut self, now: Instant) -> io::Result<bool> {
-        self.keys_looked_at = now;
-        let is_first = self.table.is_empty();
-        let Some(diff) = self.keys.poll()? else { return Ok(false) };
-        for problem in self.keys.file().problems() {
-            log::error!("(1401) Error reading authentication key: '{problem}'.");
-        }
-        if self.keys.is_over_limit() {
-            let limit = self.keys.table().len();
-            log::error!(
-                "(4110) Maximum number of agents '{limit}' reached. The rest of client.keys is not used; see remoted.max_agents."
-            );
-        }
-        self.forget(&diff);
-        self.table.update(self.keys.table());
-        for id in diff.added.iter().chain(&diff.changed) {
-            self.received.load(id)?;
-        }
-        if is_first {
-            log::info!("{} agents in client.keys.", self.table.len());
-        } else {
-            log::info!("(1409) Authentication file changed. Updating.");
-            let names = |ids: &[AgentId]| {
-                ids.iter().take(20).map(AgentId::as_str).collect::<Vec<_>>().join(" ")
-            };
-            let removed: Vec<AgentId> = diff.removed.iter().map(|agent| agent.id.clone()).collect();
-            for (what, ids) in
-                [("Added", &diff.added), ("Changed", &diff.changed), ("Removed", &removed)]
-            {
-                if !ids.is_empty() {
-                    log::info!("{what}: {} of the agents ({}).", ids.len(), names(ids));
-                }
-            }
-        }
-        Ok(true)
-    }
-
-    /// Before the table changes: lets go of the numbers of who is gone, and of who has another key.
-    fn forget(&mut self, diff: &Diff) {
-        for agent in &diff.removed {
-            let gone =
-                self.received.forget(&agent.id).and_then(|()| info::remove(&self.root, agent));
-            if let Err(error) = gone {
-                log::warn!("Files of the removed agent {} stay: [{}].", agent.id, errno(&error));
-            }
-        }
-        let key = |table: &agents::Table, id: &AgentId| {
-            table.by_id(id.as_str().as_bytes()).map(|agent| agent.key.clone())
-        };
-        for id in &diff.changed {
-            let slot = self.table.by_id(id.as_str().as_bytes());
-            let old =
-                slot.and_then(|slot| self.table.entry(slot)).map(|entry| entry.agent.key.clone());
-            // Nothing that was sealed with the old key opens with the new one: its numbers begin anew.
-            if old != key(self.keys.table(), id)
-                && let Err(error) = self.received.reset(id)
-            {
-                log::warn!("The numbers of agent {id} could not begin anew: [{}].", errno(&error));
-            }
-        }
-    }
-
-    /// Every few seconds: whether the shared files changed.
+    /// Every few seconds: whether the shared files changed. Trouble is said once.
     pub fn look_at_shared(&mut self) {
         match self.shared.refresh() {
             Ok(true) => log::info!(
                 "The shared files changed: agents get merged.mg with their next keepalive."
             ),
             Ok(false) => {}
-            Err(error) => log::warn!("The shared files can't be packed into merged.mg: {error}."),
+            Err(error) => {
+                let line = format!("The shared files can't be packed into merged.mg: {error}.");
+                if self.shared_complaint != line {
+                    log::warn!("{line}");
+                }
+                self.shared_complaint = line;
+                return;
+            }
         }
+        self.shared_complaint.clear();
     }
 
     /// Once a second: pieces of shared files, and the sums of floods.
@@ -609,23 +446,6 @@ impl Server {
         });
         for line in self.complaints.sums(now) {
             log::warn!("{line}");
-        }
-    }
-
-    /// On reload: counters that the administrator replaced.
-    pub fn look_at_numbers(&mut self) {
-        match self.received.look() {
-            Ok(replaced) => {
-                for id in replaced {
-                    log::info!(
-                        "The counter of agent {id} was replaced; its messages count from there."
-                    );
-                }
-            }
-            Err(error) => log::error!("The counters can't be read again: [{}].", errno(&error)),
-        }
-        if let Err(error) = self.post.look() {
-            log::error!("The sender counter can't be read again: [{}].", errno(&error));
         }
     }
 
@@ -706,28 +526,6 @@ impl Server {
             );
         }
         (watched, self.outbox.deadline())
-    }
-}
-
-fn put_syslog(outbox: &mut Outbox, accounts: &mut Accounts, source: IpAddr, text: &[u8]) {
-    if text.is_empty() {
-        accounts.filtered += 1;
-    } else {
-        outbox.put_syslog(source, text);
-    }
-}
-
-fn deny(complaints: &mut Complaints, source: IpAddr) {
-    let cause = Cause::Rejected(Rejection::UnknownAddress);
-    let kind = Kind { cause, source, slot: None };
-    let (say, line) =
-        complaints.note(kind, || format!("(1213) Message from '{source}' not allowed."));
-    let Some(line) = line else { return };
-    log::warn!("{line}");
-    if say == Say::LineAndRemedy {
-        log::info!(
-            "Syslog is taken from the <allowed-ips> of <remote> only; add {source} there and reload."
-        );
     }
 }
 

@@ -45,6 +45,8 @@ struct Stamp {
     inode: u64,
     len: u64,
     modified: (i64, i64),
+    /// Moves with the mode, too.
+    changed: (i64, i64),
 }
 
 impl Shared {
@@ -61,7 +63,7 @@ impl Shared {
     /// Looks at the folder and packs its files if one of them changed; `true`: agents should have something else now.
     ///
     /// # Errors
-    /// A file can't be read, or merged.mg not written; what was packed before stays.
+    /// The folder can't be read, the files are too large, merged.mg can't be written; what was packed before stays.
     pub fn refresh(&mut self) -> io::Result<bool> {
         let stamps = self.stamps()?;
         if self.seen.as_ref() == Some(&stamps) {
@@ -69,7 +71,14 @@ impl Shared {
         }
         let mut content = Vec::new();
         for stamp in &stamps {
-            let bytes = fs::read(self.folder.join(&stamp.name))?;
+            let bytes = match fs::read(self.folder.join(&stamp.name)) {
+                Ok(bytes) => bytes,
+                Err(error) => {
+                    // Said once for each state of the folder.
+                    log::warn!("The shared file '{}' is left out: {error}.", stamp.name);
+                    continue;
+                }
+            };
             if memchr::memchr(0, &bytes).is_some() {
                 log::warn!(
                     "The shared file '{}' holds a zero byte: agents of OSSEC can't receive it, nor what is shared with it.",
@@ -87,7 +96,7 @@ impl Shared {
             }
         }
         let merged =
-            (!stamps.is_empty()).then(|| Arc::new(Merged { sum: Md5Hex::of(&content), content }));
+            (!content.is_empty()).then(|| Arc::new(Merged { sum: Md5Hex::of(&content), content }));
         if let Some(merged) = &merged {
             self.store(&merged.content)?;
         }
@@ -108,7 +117,8 @@ impl Shared {
             let Ok(data) = fs::metadata(entry.path()) else { continue };
             if data.is_file() {
                 let modified = (data.mtime(), data.mtime_nsec());
-                stamps.push(Stamp { name, inode: data.ino(), len: data.len(), modified });
+                let changed = (data.ctime(), data.ctime_nsec());
+                stamps.push(Stamp { name, inode: data.ino(), len: data.len(), modified, changed });
             }
         }
         stamps.sort_unstable_by(|a, b| a.name.cmp(&b.name));

@@ -100,6 +100,29 @@ fn keys_are_added_and_removed_at_run_time() {
 }
 
 #[test]
+fn a_file_of_keys_that_is_gone_for_a_moment_opens_no_way_for_a_replay() {
+    let manager = Manager::start(KEYS, "");
+    let (mut web, _) = agents(&manager);
+    let first = web.send(b"1:a:first");
+    manager.wait_for_event("1:(web01) 127.0.0.1->a:first");
+    manager.write("etc/client.keys", "");
+    wait_for("the empty file", || manager.log().contains("Removed: 2 of the agents"));
+    manager.write("etc/client.keys", KEYS);
+    wait_for("the file", || manager.log().contains("Added: 2 of the agents"));
+    web.send_again(&first);
+    web.send(b"1:a:second");
+    manager.wait_for_event("1:(web01) 127.0.0.1->a:second");
+    assert_eq!(manager.events().len(), 2);
+
+    // With another key the agent begins anew, from 0:1.
+    manager.write("etc/client.keys", "001 web01 127.0.0.1 other\n");
+    wait_for("the other key", || manager.log().contains("Changed: 1 of the agents (001)"));
+    let mut again = Agent::new(&manager, "001", "web01", "other", Method::Aes, false);
+    again.send(b"1:a:third");
+    manager.wait_for_event("1:(web01) 127.0.0.1->a:third");
+}
+
+#[test]
 fn a_killed_daemon_takes_no_replay_after_its_restart() {
     let mut manager = Manager::start(KEYS, "");
     let (mut web, _) = agents(&manager);
