@@ -12,6 +12,7 @@ version=v$(sed -n '/^\[workspace.package\]/,/^\[/s/^version = "\(.*\)"/\1/p' "$h
 
 # What flags, variables and answers decide; empty means: not decided yet.
 type=
+manager=
 dir=
 stage=
 unattended=
@@ -39,7 +40,8 @@ usage() {
 Usage: ./install.sh [options]
 
   --unattended           Ask nothing: take the flags, then etc/preloaded-vars.conf, then the defaults
-  --type local|server    What to install (default: local, one host that watches itself)
+  --type local|server|agent  What to install (default: local, one host that watches itself)
+  --manager ADDRESS      The manager of an agent: its address or its name
   --dir DIR              Install root (default: /var/ossec)
   --no-build             Take the programs as they are in target/release
   --bin-dir DIR          Take the programs from DIR; implies --no-build
@@ -97,13 +99,14 @@ die() {
 read_flags() {
     while [ $# -gt 0 ]; do
         case $1 in
-        --type | --dir | --bin-dir | --email | --smtp | --allow | --unit-dir | --init-dir | --init-conf | --stage | --preloaded)
+        --type | --manager | --dir | --bin-dir | --email | --smtp | --allow | --unit-dir | --init-dir | --init-conf | --stage | --preloaded)
             [ $# -ge 2 ] || die "$1 needs a value"
             ;;
         esac
         case $1 in
         --unattended) unattended=yes ;;
         --type) type=$2 && shift ;;
+        --manager) manager=$2 && shift ;;
         --dir) dir=$2 && shift ;;
         --no-build) build= ;;
         --bin-dir) bin_dir=$(absolute "$2") && build= && shift ;;
@@ -150,6 +153,7 @@ read_preloaded() {
         . "$preloaded"
     fi
     : "${type:=${USER_INSTALL_TYPE:-}}" "${dir:=${USER_DIR:-}}"
+    : "${manager:=${USER_AGENT_SERVER_IP:-${USER_AGENT_SERVER_NAME:-}}}"
     : "${email:=$(yes_or_no "${USER_ENABLE_EMAIL:-}")}" "${email_to:=${USER_EMAIL_ADDRESS:-}}" "${smtp:=${USER_EMAIL_SMTP:-}}"
     : "${syscheck:=$(yes_or_no "${USER_ENABLE_SYSCHECK:-}")}"
     : "${response:=$(yes_or_no "${USER_ENABLE_ACTIVE_RESPONSE:-}")}"
@@ -203,6 +207,13 @@ choose() {
         say "There is an installation in $dir: it is upgraded. Its configuration, local rules and keys stay as they are."
         return
     fi
+    if [ "$type" = agent ]; then
+        ask manager "Address or name of the manager" ""
+        check_manager
+        ask_yes_or_no syscheck "Shall files be watched for changes" yes
+        ask_yes_or_no response "May the manager run active responses on this host" yes
+        return
+    fi
     ask_yes_or_no email "Shall alerts be mailed (stored for the mail daemon of a later release)" no
     if [ "$email" = yes ]; then
         ask email_to "To which address" "root@localhost"
@@ -221,9 +232,14 @@ check_type() {
     server)
         say "Note: authd comes with a later release: agents are added with manage-agents."
         ;;
-    agent) die "the agent comes with a later release; today there is --type local, which watches and judges on one host" ;;
-    *) die "'$type' is no type: local or server" ;;
+    agent) ;;
+    *) die "'$type' is no type: local, server or agent" ;;
     esac
+}
+
+check_manager() {
+    printf '%s' "$manager" | LC_ALL=C grep -Eq '^[A-Za-z0-9.:_-]{1,255}$' ||
+        die "an agent needs its manager: --manager with an address or a name, not '$manager'"
 }
 
 check_dir() {
@@ -269,7 +285,12 @@ build_programs() {
 programs() {
     for file in "$here"/bin/*.rs; do
         name=$(basename "$file" .rs)
-        [ "$name" = lib ] || printf '%s\n' "$name"
+        case $type/$name in
+        */lib) ;;
+        # An agent does not judge, and has no agents.
+        agent/ossec-analysisd | agent/ossec-remoted | agent/ossec-monitord | agent/ossec-authd) ;;
+        *) printf '%s\n' "$name" ;;
+        esac
     done
 }
 
@@ -322,8 +343,9 @@ each_folder() {
         case $path in '#'* | '') continue ;; esac
         [ "$kind" = dir ] || continue
         case $on in
-        all | manager) folder "$path" "$mode" "$owner" "$group" ;;
-        agent) ;;
+        all) folder "$path" "$mode" "$owner" "$group" ;;
+        manager) [ "$type" = agent ] || folder "$path" "$mode" "$owner" "$group" ;;
+        agent) [ "$type" != agent ] || folder "$path" "$mode" "$owner" "$group" ;;
         *) die "queue/manifest: '$on' is no kind of install (folder $path)" ;;
         esac
     done <"$here/queue/manifest"
@@ -392,7 +414,7 @@ put_files() {
     for file in localtime resolv.conf; do
         [ ! -f "/etc/$file" ] || put "/etc/$file" "etc/$file" 0440 root:ossec
     done
-    put_rules
+    [ "$type" = agent ] || put_rules
 }
 
 # Shipped rules are replaced, after a copy of all that was there; local ones stay.
@@ -450,13 +472,26 @@ configuration() {
     <smtp_server>$(escaped "$smtp")</smtp_server>
     <email_from>ossecm@$(escaped "$(hostname 2>/dev/null || echo localhost)")</email_from>"
     fi
-    EXTRA=$extra ADDRESSES=$addresses MAIL=$mail SYSCHECK=$syscheck awk '
+    server=
+    if [ -n "$manager" ]; then
+        server="    $(server_element "$manager")"
+    fi
+    SERVER=$server EXTRA=$extra ADDRESSES=$addresses MAIL=$mail SYSCHECK=$syscheck awk '
+        /^ *<server-ip>/ && ENVIRON["SERVER"] != "" { print ENVIRON["SERVER"]; next }
         /<email_notification>/ && ENVIRON["MAIL"] != "" { print ENVIRON["MAIL"]; next }
         /^ *<\/global>/ && ENVIRON["ADDRESSES"] != "" { print ENVIRON["ADDRESSES"] }
         /^<\/ossec_config>/ && ENVIRON["EXTRA"] != "" { print ""; print ENVIRON["EXTRA"] }
         { print }
         /^ *<syscheck>/ && ENVIRON["SYSCHECK"] == "no" { print "    <disabled>yes</disabled>" }
     ' "$here/etc/ossec-$type.conf"
+}
+
+# An address has a colon or ends in a number; a name does neither.
+server_element() {
+    case $1 in
+    *:* | *.[0-9] | *.[0-9][0-9] | *.[0-9][0-9][0-9]) printf '<server-ip>%s</server-ip>' "$1" ;;
+    *) printf '<server-hostname>%s</server-hostname>' "$1" ;;
+    esac
 }
 
 escaped() {
@@ -483,7 +518,7 @@ more_sections() {
     fi
     if [ "$response" = no ]; then
         printf '  <active-response>\n    <disabled>yes</disabled>\n  </active-response>\n'
-    elif [ "$firewall" = yes ]; then
+    elif [ "$firewall" = yes ] && [ "$type" != agent ]; then
         cat <<'XML'
   <active-response>
     <command>firewall-drop</command>
@@ -562,6 +597,14 @@ service_file() {
 }
 
 finish() {
+    if [ "$type" = agent ] && [ ! -s "$dir/etc/client.keys" ]; then
+        say ""
+        say "Oxsec $version is installed in $dir. It has no key yet, and is not started. Next:"
+        say "  on the manager  manage_agents: add this host, and extract its key"
+        say "  on this host    import the key into $dir/etc/client.keys (manage_agents -i KEY), then"
+        say "                  $dir/bin/ossec-control start"
+        return
+    fi
     if [ -n "$start" ] || [ -n "$was_running" ]; then
         if systemd_runs && [ "$unit_dir" = /etc/systemd/system ]; then
             systemctl start ossec-hids.service || die "installed in $dir, but the start failed: systemctl status ossec-hids"
@@ -581,7 +624,7 @@ finish() {
 # The same layout for demo, tests and packages: no root rights, no users, nothing outside the folder.
 stage_root() {
     : "${type:=local}"
-    [ "$type" != agent ] || die "the agent comes with a later release"
+    [ "$type" != agent ] || check_manager
     mkdir -p "$stage"
     stage=$(CDPATH='' cd -- "$stage" && pwd -P)
     build_programs

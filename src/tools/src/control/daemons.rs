@@ -33,6 +33,7 @@ use InstallType::{Agent, Local, Server};
 /// All daemons, in the order in which they start.
 const TABLE: &[DaemonLine] = &[
     DaemonLine { name: "ossec-execd", on: &[Local, Server, Agent], stop_place: 4 },
+    DaemonLine { name: "ossec-agentd", on: &[Agent], stop_place: 3 },
     DaemonLine { name: "ossec-analysisd", on: &[Local, Server], stop_place: 3 },
     DaemonLine { name: "ossec-logcollector", on: &[Local, Server, Agent], stop_place: 1 },
     DaemonLine { name: "ossec-syscheckd", on: &[Local, Server, Agent], stop_place: 2 },
@@ -104,7 +105,10 @@ mod tests {
 
     #[test]
     fn an_agent_does_not_judge() {
-        assert!(!names(start_order(Agent)).contains(&"ossec-analysisd"));
+        let expected = ["ossec-execd", "ossec-agentd", "ossec-logcollector", "ossec-syscheckd"];
+        assert_eq!(names(start_order(Agent)), expected);
+        let expected = ["ossec-logcollector", "ossec-syscheckd", "ossec-agentd", "ossec-execd"];
+        assert_eq!(names(stop_order(Agent)), expected);
     }
 
     #[test]
