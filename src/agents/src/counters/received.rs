@@ -13,8 +13,8 @@ use crate::identity::AgentId;
 use crate::replace::{Depth, replace};
 
 const JOURNAL: &str = ".received";
-/// The journal is emptied into the files of the agents when it is longer.
-const MAX_JOURNAL: u64 = 4 << 20;
+/// A longer journal is written anew, with one line an agent: far cheaper than the files of ten thousand agents.
+const MAX_JOURNAL: u64 = 16 << 20;
 
 /// What was received from each agent.
 ///
@@ -116,7 +116,22 @@ impl Received {
         }
         self.journal_len += self.pending.len() as u64;
         self.pending.clear();
-        if self.journal_len > MAX_JOURNAL { self.flush() } else { Ok(()) }
+        if self.journal_len > MAX_JOURNAL { self.compact() } else { Ok(()) }
+    }
+
+    /// Puts a journal with only the last number of each agent in the place of the long one.
+    fn compact(&mut self) -> io::Result<()> {
+        let mut lines = Vec::new();
+        for (id, entry) in &self.windows {
+            if entry.window.last() != entry.stored {
+                let _ = writeln!(lines, "{id} {}", entry.window.last());
+            }
+        }
+        let path = self.folder.join(JOURNAL);
+        replace(&path, &lines, 0o640, Depth::Kernel)?;
+        self.journal = OpenOptions::new().append(true).open(&path)?;
+        self.journal_len = lines.len() as u64;
+        Ok(())
     }
 
     /// Brings the files of all agents up to date and empties the journal: at an orderly end, and now and then.
@@ -267,6 +282,31 @@ mod tests {
         assert_eq!(again.accept(&id("001"), at(6, 140)), Err(Stale::Repeated));
         assert_eq!(again.accept(&id("001"), at(6, 141)), Ok(0));
         assert_eq!(fs::read(root.path().join("queue/rids/002")).unwrap(), b"0:1:");
+    }
+
+    #[test]
+    fn a_long_journal_is_written_anew_and_forgets_nothing() {
+        let root = root();
+        let mut received = Received::open(root.path()).unwrap();
+        received.load(&id("001")).unwrap();
+        received.load(&id("002")).unwrap();
+        received.accept(&id("002"), at(9, 9)).unwrap();
+        let mut counter = at(0, 0);
+        let mut longest = 0;
+        for _ in 0..1_300_000 {
+            counter = counter.next().unwrap();
+            received.accept(&id("001"), counter).unwrap();
+            if counter.local.is_multiple_of(1000) {
+                received.commit().unwrap();
+                longest = longest.max(received.journal_len);
+            }
+        }
+        received.commit().unwrap();
+        assert!(received.journal_len < longest, "written anew");
+        drop(received);
+        let mut again = Received::open(root.path()).unwrap();
+        assert_eq!(again.load(&id("001")).unwrap(), counter);
+        assert_eq!(again.load(&id("002")).unwrap(), at(9, 9));
     }
 
     #[test]
