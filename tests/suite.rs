@@ -5,6 +5,8 @@ mod harness;
 
 #[path = "suite/active_response.rs"]
 mod active_response;
+#[path = "suite/agent.rs"]
+mod agent;
 #[path = "suite/agent_tools.rs"]
 mod agent_tools;
 #[path = "suite/disk_full.rs"]
@@ -15,6 +17,8 @@ mod file_to_alert;
 mod hostile;
 #[path = "suite/log_to_alert.rs"]
 mod log_to_alert;
+#[path = "suite/maintenance.rs"]
+mod maintenance;
 #[path = "suite/monitord.rs"]
 mod monitord;
 #[path = "suite/nothing_lost.rs"]

@@ -1,0 +1,113 @@
+//! An agent and its manager, all real programs: what the agent's log says becomes the manager's alert, also when the manager
+//! was away meanwhile; the response comes back.
+
+use std::fs::{self, OpenOptions};
+use std::io::Write;
+use std::net::UdpSocket;
+
+use crate::harness::Suite;
+
+const SERVER: &str = "<ossec_config>
+  <global><logall>yes</logall></global>
+  {rules}
+  <syscheck><disabled>yes</disabled></syscheck>
+  <remote><connection>secure</connection><port>{port}</port><local_ip>127.0.0.1</local_ip></remote>
+  <command><name>note</name><executable>note.sh</executable><expect>srcip</expect></command>
+  <active-response><command>note</command><location>local</location><rules_id>5716</rules_id></active-response>
+</ossec_config>
+";
+const AGENT: &str = "<ossec_config>
+  <client><server-ip>127.0.0.1</server-ip><port>{port}</port><notify_time>1</notify_time></client>
+  <syscheck><disabled>yes</disabled></syscheck>
+  <localfile><log_format>syslog</log_format><location>{watched}/auth.log</location></localfile>
+</ossec_config>
+";
+const FAILED: &str =
+    "Nov 14 22:13:20 web1 sshd[1]: Failed password for root from 203.0.113.9 port 1 ssh2";
+const KEY: &str =
+    "001 web01 any b36a57fe13309749792e08397b1f2521c6f1ab4fb5a647a80fab290514291c9e\n";
+
+fn suite(conf: &str, kind: &str, port: u16) -> Suite {
+    let suite = Suite::new(&conf.replace("{port}", &port.to_string()));
+    let root = suite.root();
+    fs::write(root.join("etc/ossec-init.conf"), format!("TYPE=\"{kind}\"\n")).expect("type");
+    fs::write(root.join("etc/client.keys"), KEY).expect("keys");
+    fs::create_dir_all(root.join("queue/spool")).expect("spool");
+    suite
+}
+
+fn pair() -> (Suite, Suite) {
+    let free = UdpSocket::bind("127.0.0.1:0").and_then(|socket| socket.local_addr());
+    let port = free.expect("a free port").port();
+    (suite(SERVER, "server", port), suite(AGENT, "agent", port))
+}
+
+fn write(agent: &Suite, line: &str) {
+    let path = agent.watched().join("auth.log");
+    let mut file = OpenOptions::new().append(true).create(true).open(path).expect("log");
+    writeln!(file, "{line}").expect("line");
+}
+
+/// A script of the agent, which notes that it was called.
+fn put_script(agent: &Suite) {
+    use std::os::unix::fs::PermissionsExt;
+    let path = agent.root().join("active-response/bin/note.sh");
+    let noted = agent.root().join("tmp/noted");
+    // The staged folder is closed even for its owner.
+    fs::create_dir_all(noted.parent().expect("tmp")).expect("tmp");
+    fs::write(&path, format!("#!/bin/sh\necho \"$@\" >>{}\n", noted.display())).expect("script");
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("mode");
+}
+
+#[test]
+fn a_line_on_the_agent_becomes_an_alert_of_the_manager_and_the_response_comes_back() {
+    let (server, agent) = pair();
+    put_script(&server);
+    put_script(&agent);
+    server.start();
+    agent.start();
+    // execd knows the response from ar.conf, which comes with the shared files.
+    agent.until("shared files", || agent.read("etc/shared/ar.conf").contains("note0"));
+    write(&agent, FAILED);
+    let location = format!("(web01) any->{}/auth.log", agent.watched().display());
+    server.until_alert(5716, &location);
+    agent.until("the response", || agent.read("tmp/noted").starts_with("add - 203.0.113.9 "));
+    agent.until("the accounts", || agent.account("ossec-agentd", "responses") == 1);
+    assert_eq!(agent.account("ossec-agentd", "rejected"), 0);
+}
+
+#[test]
+fn nothing_is_lost_while_the_manager_is_away_and_agentd_is_killed() {
+    const LINES: usize = 2000;
+    let (server, agent) = pair();
+    server.start();
+    agent.start();
+    write(&agent, "Nov 14 22:13:20 web1 app: first");
+    server.until("the first line", || {
+        server.read("logs/archives/archives.log").contains("app: first")
+    });
+    agent.until("confirmation", || agent.account("ossec-agentd", "waiting") == 0);
+    server.stop();
+    for line in 0..LINES {
+        write(&agent, &format!("Nov 14 22:13:20 web1 app: SEQ={line};"));
+        if line == LINES / 2 {
+            agent.until("agentd", || agent.kill("ossec-agentd"));
+        }
+    }
+    agent.until("the spool", || {
+        let state = agent.read("var/run/ossec-agentd.state");
+        let waiting = state.lines().find_map(|line| line.strip_prefix("waiting=")?.parse().ok());
+        waiting.is_some_and(|waiting: usize| waiting >= LINES)
+    });
+    server.start();
+    server.until("all lines", || {
+        let archive = server.read("logs/archives/archives.log");
+        (0..LINES).all(|line| archive.contains(&format!("SEQ={line};")))
+    });
+    let archive = server.read("logs/archives/archives.log");
+    let lines: Vec<usize> = archive
+        .lines()
+        .filter_map(|line| line.split_once("SEQ=")?.1.trim_end().strip_suffix(';')?.parse().ok())
+        .collect();
+    assert_eq!(lines, (0..LINES).collect::<Vec<_>>(), "in order, each once");
+}
