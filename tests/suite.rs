@@ -19,8 +19,6 @@ mod hostile;
 mod log_to_alert;
 #[path = "suite/maintenance.rs"]
 mod maintenance;
-#[path = "suite/maintenance.rs"]
-mod maintenance;
 #[path = "suite/monitord.rs"]
 mod monitord;
 #[path = "suite/nothing_lost.rs"]
