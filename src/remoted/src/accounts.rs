@@ -31,6 +31,7 @@ pub struct Accounts {
     checksum: u64,
     counter: u64,
     policy: u64,
+    unnumbered: u64,
 }
 
 impl Accounts {
@@ -38,6 +39,7 @@ impl Accounts {
     pub fn refuse(&mut self, cause: Cause) {
         let account = match cause {
             Cause::Policy(_) => &mut self.policy,
+            Cause::Unnumbered(_) => &mut self.unnumbered,
             Cause::Rejected(rejection) => match rejection.word() {
                 "malformed" => &mut self.malformed,
                 "unknown_sender" => &mut self.unknown_sender,
@@ -65,6 +67,7 @@ impl Accounts {
             ("dropped_checksum", self.checksum),
             ("dropped_counter", self.counter),
             ("dropped_policy", self.policy),
+            ("dropped_unnumbered", self.unnumbered),
             ("dropped_denied", self.denied),
             ("dropped_too_long", self.too_long),
         ]
@@ -131,13 +134,14 @@ mod tests {
             Rejection::Repeated,
             Rejection::Backwards,
         ];
-        let mut accounts = Accounts { received: 14, ..Accounts::default() };
+        let mut accounts = Accounts { received: 15, ..Accounts::default() };
         for rejection in rejections {
             accounts.refuse(Cause::Rejected(rejection));
         }
         accounts.refuse(Cause::Policy(Method::Aes));
+        accounts.refuse(Cause::Unnumbered(13));
         let sum: u64 = accounts.lines(0, 0).iter().skip(1).map(|(_, count)| count).sum();
-        assert_eq!(sum, 14);
+        assert_eq!(sum, 15);
         let counter = accounts.lines(0, 0).into_iter().find(|(key, _)| *key == "dropped_counter");
         assert_eq!(counter, Some(("dropped_counter", 2)));
     }

@@ -98,6 +98,8 @@ pub enum Cause {
     Rejected(Rejection),
     /// A cipher that the configuration does not take.
     Policy(Method),
+    /// Authentic, but the file of the agent's numbers can't be read (the system's error): it could be a replay.
+    Unnumbered(i32),
 }
 
 impl AgentsTable {

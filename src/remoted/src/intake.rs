@@ -1,6 +1,7 @@
 //! From a datagram to an authentic message that was never seen before, or to the reason why not.
 //!
-//! Nothing changes before the message is authentic, except the count of what was refused.
+//! Nothing changes before the message is authentic, except the count of what was refused. An agent's numbers are read from
+//! their file with its first authentic message: thousands of agents cost nothing at the start.
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::SystemTime;
@@ -12,7 +13,7 @@ use wire::datagram::{Accept, Rejection};
 use wire::key::Method;
 use wire::sealed::{Opened, Opener};
 
-use crate::agents_table::{AgentsTable, Refused, Slot};
+use crate::agents_table::{AgentsTable, Cause, Refused, Slot};
 
 /// How strict the intake is.
 #[derive(Debug, Clone, Copy)]
@@ -63,8 +64,16 @@ pub fn take<'a>(
         }
     };
     let id = &entry.agent.id;
+    let last = match received.last(id).map_or_else(|| received.load(id), Ok) {
+        Ok(last) => last,
+        Err(error) => {
+            entry.known.refused += 1;
+            let cause = Cause::Unnumbered(error.raw_os_error().unwrap_or(0));
+            return Err((Refused { slot: Some(slot), cause }, Some(counter)));
+        }
+    };
     // The first message of an agent of whom nothing is on disk tells no gap.
-    let is_first = received.last(id).is_none_or(|last| last == Counter::default());
+    let is_first = last == Counter::default();
     let gap = if how.verify_numbers {
         received.accept(id, counter).map_err(Rejection::from)
     } else {

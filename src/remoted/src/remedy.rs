@@ -1,7 +1,9 @@
 //! What an operator reads about a refused datagram: the line that OSSEC writes, and what to do.
 
+use std::io;
 use std::net::SocketAddr;
 
+use agents::counters::RIDS;
 use wire::counter::Counter;
 use wire::datagram::{Peer, Rejection};
 use wire::key::Method;
@@ -32,6 +34,11 @@ impl Case<'_> {
         let source = source(self.from).to_string();
         let rejection = match self.cause {
             Cause::Rejected(rejection) => rejection,
+            Cause::Unnumbered(error) => {
+                let id = self.entry.map_or("", |entry| entry.agent.id.as_str());
+                let error = runtime::errno(&io::Error::from_raw_os_error(error));
+                return format!("(1103) Could not open file '{RIDS}/{id}' due to [{error}].");
+            }
             Cause::Policy(method) => {
                 let only = match method {
                     Method::Aes => Method::Blowfish,
@@ -71,6 +78,11 @@ impl Case<'_> {
                 let name = method.name();
                 return format!(
                     "{who}: sends by {name} from {source}, which <crypto_accept> does not take. Set <crypto_method> in its <client>, or let <crypto_accept> take {name}."
+                );
+            }
+            Cause::Unnumbered(_) => {
+                return format!(
+                    "{who}: without its numbers its messages could be replays. It is not heard until ossec-remoted's user can read and write {RIDS}."
                 );
             }
             Cause::Rejected(why) => why,

@@ -58,9 +58,6 @@ pub struct Server {
     keys_complained: bool,
     /// Agents whose line disappeared without a mark, with their keys.
     gone: HashMap<AgentId, Key>,
-    /// Agents whose counters are still to be read.
-    unloaded: Vec<AgentId>,
-    numbers_complained: bool,
     table: AgentsTable,
     received: Received,
     /// Lent out while a message from it is worked on.
@@ -126,8 +123,6 @@ impl Server {
             keys_were_read: false,
             keys_complained: false,
             gone: HashMap::new(),
-            unloaded: Vec::new(),
-            numbers_complained: false,
             table: AgentsTable::default(),
             received,
             opener: Some(Opener::new()),
@@ -158,10 +153,6 @@ impl Server {
                 "Agents are taken as soon as manage_agents has added them; no restart is needed."
             );
         }
-        if server.numbers_complained {
-            let error = io::Error::other("the counters of an agent can't be read");
-            return Err(failed(rids, &error));
-        }
         server.look_at_shared();
         Ok(server)
     }
@@ -185,7 +176,7 @@ impl Server {
 
     /// Whether anything may be read from the network.
     pub fn wants_input(&self) -> bool {
-        self.outbox.has_room() && !self.is_stuck && self.unloaded.is_empty()
+        self.outbox.has_room() && !self.is_stuck
     }
 
     fn read_agents(&mut self, door: usize, now: Instant) -> bool {
@@ -382,7 +373,7 @@ impl Server {
         let Some(line) = line else { return };
         match refused.cause {
             Cause::Rejected(Rejection::UnknownAddress) | Cause::Policy(_) => log::warn!("{line}"),
-            Cause::Rejected(_) => log::error!("{line}"),
+            Cause::Rejected(_) | Cause::Unnumbered(_) => log::error!("{line}"),
         }
         if say == Say::LineAndRemedy {
             log::info!("{}", case.remedy());

@@ -123,6 +123,24 @@ fn a_file_of_keys_that_is_gone_for_a_moment_opens_no_way_for_a_replay() {
 }
 
 #[test]
+fn an_agent_whose_numbers_cannot_be_read_is_not_heard_until_they_can() {
+    let manager = Manager::start(KEYS, "");
+    let (mut web, mut dyn_) = agents(&manager);
+    let in_the_way = manager.root().join("queue/rids/001");
+    std::fs::create_dir(&in_the_way).unwrap();
+    web.send(b"1:a:unheard");
+    wait_for("the complaint", || {
+        manager.log().contains("(1103): ERROR: Could not open file 'queue/rids/001' due to")
+    });
+    std::fs::remove_dir(&in_the_way).unwrap();
+    web.send(b"1:a:heard");
+    dyn_.send(b"1:a:heard");
+    manager.wait_for_event("1:(dyn01) any->a:heard");
+    assert_eq!(manager.events(), ["1:(web01) 127.0.0.1->a:heard", "1:(dyn01) any->a:heard"]);
+    manager.wait_until_balanced();
+}
+
+#[test]
 fn a_killed_daemon_takes_no_replay_after_its_restart() {
     let mut manager = Manager::start(KEYS, "");
     let (mut web, _) = agents(&manager);

@@ -38,7 +38,6 @@ impl Server {
     pub(super) fn look_at_keys(&mut self, now: Instant) -> io::Result<bool> {
         self.keys_looked_at = now;
         let is_first = !std::mem::replace(&mut self.keys_were_read, true);
-        self.load_numbers();
         let Some(diff) = self.keys.poll()? else { return Ok(false) };
         for problem in self.keys.file().problems() {
             log::error!("(1401) Error reading authentication key: '{problem}'.");
@@ -50,9 +49,7 @@ impl Server {
             );
         }
         self.forget(&diff);
-        self.unloaded.extend(diff.added.iter().chain(&diff.changed).cloned());
         self.table.update(self.keys.table());
-        self.load_numbers();
         if is_first {
             log::info!("{} agents in client.keys.", self.table.len());
         } else {
@@ -102,25 +99,6 @@ impl Server {
                 log::warn!("The numbers of agent {id} could not begin anew: [{}].", errno(&error));
             }
         }
-    }
-
-    /// Reads the counters of new agents. Until all are read nothing is taken: an agent without its numbers could be replayed.
-    pub(super) fn load_numbers(&mut self) {
-        while let Some(id) = self.unloaded.last() {
-            if let Err(error) = self.received.load(id) {
-                if !self.numbers_complained {
-                    let path = self.root.join(agents::counters::RIDS).join(id.as_str());
-                    let (path, why) = (path.display(), errno(&error));
-                    log::error!(
-                        "(1103) Could not open file '{path}' due to [{why}]. No agent is heard until it can be read."
-                    );
-                }
-                self.numbers_complained = true;
-                return;
-            }
-            self.unloaded.pop();
-        }
-        self.numbers_complained = false;
     }
 
     /// On reload: counters that the administrator replaced.
