@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::io;
 use std::time::{Duration, Instant};
 
-use agents::{AgentId, Diff, info};
+use agents::{AgentId, Diff};
 use runtime::errno;
 
 use super::Server;
@@ -79,10 +79,9 @@ impl Server {
                 self.gone.insert(agent.id.clone(), agent.key.clone());
                 continue;
             }
-            let forgotten =
-                self.received.forget(&agent.id).and_then(|()| info::remove(&self.root, agent));
-            if let Err(error) = forgotten {
-                log::warn!("Files of the removed agent {} stay: [{}].", agent.id, errno(&error));
+            // Its other files are for manage-agents, which links them to the backup first.
+            if let Err(error) = self.received.forget(&agent.id) {
+                log::warn!("The counters of agent {} stay: [{}].", agent.id, errno(&error));
             }
         }
         for id in diff.added.iter().chain(&diff.changed) {
