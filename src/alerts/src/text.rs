@@ -9,8 +9,6 @@
 //! <empty line>
 //! ```
 
-use std::io::Write;
-
 use crate::value::{Alert, Event};
 
 /// Bytes of a log line that a record shows.
@@ -56,6 +54,10 @@ pub fn write_alert(alert: &Alert<'_>, out: &mut Vec<u8>) {
 
 /// Writes a text that may have lines; one that looks like the head of a record gets a blank in front.
 fn write_lines(text: &[u8], out: &mut Vec<u8>) {
+    if !text.contains(&b'\n') {
+        out.extend_from_slice(text);
+        return;
+    }
     for (n, line) in text.split(|&byte| byte == b'\n').enumerate() {
         if n > 0 {
             out.push(b'\n');
@@ -185,12 +187,24 @@ pub(crate) fn write_id(alert: &Alert<'_>, out: &mut Vec<u8>) {
 }
 
 pub(crate) fn write_number(value: u64, out: &mut Vec<u8>) {
-    // Writing into a Vec cannot fail.
-    let _ = write!(out, "{value}");
+    let mut digits = [0; 20];
+    let (mut rest, mut unused) = (value, digits.len());
+    for digit in digits.iter_mut().rev() {
+        *digit = b'0' + (rest % 10) as u8;
+        rest /= 10;
+        unused -= 1;
+        if rest == 0 {
+            break;
+        }
+    }
+    out.extend_from_slice(digits.get(unused..).unwrap_or_default());
 }
 
 fn write_signed(value: i64, out: &mut Vec<u8>) {
-    let _ = write!(out, "{value}");
+    if value < 0 {
+        out.push(b'-');
+    }
+    write_number(value.unsigned_abs(), out);
 }
 
 fn cut(text: &[u8], limit: usize) -> &[u8] {
@@ -200,6 +214,20 @@ fn cut(text: &[u8], limit: usize) -> &[u8] {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn numbers_are_written_as_they_are_read() {
+        for value in [0, 1, 9, 10, 99, 100, 12_345, u64::MAX / 10, u64::MAX] {
+            let mut out = Vec::new();
+            write_number(value, &mut out);
+            assert_eq!(out, value.to_string().into_bytes());
+        }
+        for value in [i64::MIN, -10, -1, 0, 7, i64::MAX] {
+            let mut out = Vec::new();
+            write_signed(value, &mut out);
+            assert_eq!(out, value.to_string().into_bytes());
+        }
+    }
     use crate::moment::Moment;
     use crate::value::{AlertId, Rule};
 
