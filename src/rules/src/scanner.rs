@@ -1,23 +1,26 @@
 //! Finds which of many literals lie in a line, ASCII case ignored.
 //!
 //! Three neighbouring bytes stand for a literal, those that the fewest other literals have. One look at each byte of the
-//! line, into a bit set of a few KiB, tells whether a literal may lie there; only then texts are compared. So a line
-//! costs about ten instructions a byte, however many literals there are.
+//! line, into a bit set of 8 KiB, tells whether a literal may lie there; a second look, with the byte behind them, that most
+//! likely one does; only then texts are compared. So a line costs about a dozen instructions a byte, however many
+//! literals there are.
 
 /// Shortest literal that can be found.
 pub(crate) const MIN_LITERAL: usize = 3;
 
-/// Bits of the set for one literal: so one place in this many looks like a literal and is none.
-const BITS_A_LITERAL: usize = 32;
+/// Words of a bit set; a hash has 16 bits.
+const WORDS: usize = 1 << 10;
 
-/// Spreads windows over the set (2^32 by the golden ratio).
+/// Spreads windows over a set (2^32 by the golden ratio).
 const SPREAD: u32 = 0x9E37_79B1;
 
 /// Literals, ready to be looked for.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Scanner {
-    /// Hashes of the windows.
-    bits: Box<[u64]>,
+    /// The windows.
+    windows: BitSet,
+    /// The windows with the byte behind them; with any byte if the literal ends there.
+    longer: BitSet,
     /// How many bits are set before each word.
     ranks: Box<[u32]>,
     /// Where the literals of each set bit begin, and their end.
@@ -26,8 +29,38 @@ pub(crate) struct Scanner {
     literals: Box<[Literal]>,
     /// Their texts in lower case.
     texts: Box<[u8]>,
-    /// What remains of a hash is a place in the set.
-    shift: u32,
+}
+
+/// Hashes that occur. Of fixed size, so that looking one up needs no check; when it is full it is of no use, and does no harm.
+#[derive(Debug, Clone)]
+struct BitSet(Box<[u64; WORDS]>);
+
+impl Default for BitSet {
+    fn default() -> Self {
+        Self(Box::new([0; WORDS]))
+    }
+}
+
+impl BitSet {
+    fn insert(&mut self, hash: u16) {
+        if let Some(word) = self.0.get_mut(usize::from(hash / 64)) {
+            *word |= 1 << (hash % 64);
+        }
+    }
+
+    fn has(&self, hash: u16) -> bool {
+        self.0.get(usize::from(hash / 64)).is_some_and(|word| word >> (hash % 64) & 1 == 1)
+    }
+}
+
+/// A hash of folded bytes.
+fn spread(bytes: u32) -> u16 {
+    (bytes.wrapping_mul(SPREAD) >> 16) as u16
+}
+
+/// Makes both cases of a letter the same; also a few other pairs of bytes, which a comparison tells apart.
+fn fold(bytes: [u8; 4]) -> u32 {
+    u32::from_le_bytes(bytes) | 0x2020_2020
 }
 
 /// One literal.
@@ -42,23 +75,28 @@ struct Literal {
     end: u32,
 }
 
-/// Three bytes, alike for both cases of a letter; also for a few other pairs of bytes, which a comparison tells apart.
+/// Three bytes, folded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Window(u32);
 
 impl Window {
-    /// Of the first three of these bytes.
-    fn new(bytes: [u8; 4]) -> Self {
-        Self((u32::from_le_bytes(bytes) | 0x2020_2020) << 8)
+    /// Of the first three of four folded bytes.
+    fn start_of(folded: u32) -> Self {
+        Self(folded << 8)
     }
 
     fn of(bytes: &[u8]) -> Option<Self> {
         let &[a, b, c] = bytes else { return None };
-        Some(Self::new([a, b, c, 0]))
+        Some(Self::start_of(fold([a, b, c, 0])))
     }
 
-    fn hash(self, shift: u32) -> u32 {
-        self.0.wrapping_mul(SPREAD) >> shift
+    fn hash(self) -> u16 {
+        spread(self.0)
+    }
+
+    /// The four folded bytes that it begins, with this one behind it.
+    fn followed_by(self, byte: u8) -> u32 {
+        self.0 >> 8 | u32::from(byte | 0x20) << 24
     }
 
     /// How common it is in lines, by how common it is in literals; numbers are in every line.
@@ -90,16 +128,8 @@ impl Scanner {
                 });
             }
         }
-        let size = (entries.len() * BITS_A_LITERAL).next_power_of_two().clamp(1 << 10, 1 << 24);
-        let shift = 32 - size.trailing_zeros();
-        entries.sort_unstable_by_key(|literal| (literal.window.hash(shift), literal.number));
-        let mut scanner = Self {
-            bits: vec![0; size / 64].into(),
-            literals: entries.into(),
-            texts: texts.into(),
-            shift,
-            ..Self::default()
-        };
+        entries.sort_unstable_by_key(|literal| (literal.window.hash(), literal.number));
+        let mut scanner = Self { literals: entries.into(), texts: texts.into(), ..Self::default() };
         scanner.index();
         scanner
     }
@@ -108,13 +138,18 @@ impl Scanner {
         let mut starts = Vec::new();
         let mut last = None;
         for (at, literal) in (0..).zip(&self.literals) {
-            let hash = literal.window.hash(self.shift);
+            let hash = literal.window.hash();
             if last != Some(hash) {
                 starts.push(at);
                 last = Some(hash);
             }
-            if let Some(word) = self.bits.get_mut(hash as usize / 64) {
-                *word |= 1 << (hash % 64);
+            self.windows.insert(hash);
+            let behind = (literal.start + literal.before) as usize + MIN_LITERAL;
+            let end = literal.end as usize;
+            let behind = self.texts.get(behind).filter(|_| behind < end);
+            let possible = behind.map_or(0..=u8::MAX, |&byte| byte..=byte);
+            for byte in possible {
+                self.longer.insert(spread(literal.window.followed_by(byte)));
             }
         }
         starts.push(u32::try_from(self.literals.len()).unwrap_or(u32::MAX));
@@ -124,31 +159,26 @@ impl Scanner {
             *sum += word.count_ones();
             Some(rank)
         };
-        self.ranks = self.bits.iter().scan(0, before).collect();
+        self.ranks = self.windows.0.iter().scan(0, before).collect();
     }
 
     /// Calls `found` with the number of each literal in `text`, maybe more than once.
     pub(crate) fn scan(&self, text: &[u8], mut found: impl FnMut(usize)) {
         for (at, bytes) in text.windows(4).enumerate() {
             let Ok(bytes) = <[u8; 4]>::try_from(bytes) else { return };
-            let window = Window::new(bytes);
-            if self.may_have(window) {
+            let folded = fold(bytes);
+            let window = Window::start_of(folded);
+            if self.windows.has(window.hash()) && self.longer.has(spread(folded)) {
                 self.compare(window, text, at, &mut found);
             }
         }
         // Behind the last window of four there is one of three.
         let at = text.len().saturating_sub(MIN_LITERAL);
         if let Some(window) = text.get(at..).and_then(Window::of)
-            && self.may_have(window)
+            && self.windows.has(window.hash())
         {
             self.compare(window, text, at, &mut found);
         }
-    }
-
-    #[inline]
-    fn may_have(&self, window: Window) -> bool {
-        let hash = window.hash(self.shift);
-        self.bits.get(hash as usize / 64).is_some_and(|word| word >> (hash % 64) & 1 == 1)
     }
 
     #[inline(never)]
@@ -166,9 +196,9 @@ impl Scanner {
 
     /// The literals that share the hash of a window, which is in the set.
     fn candidates(&self, window: Window) -> &[Literal] {
-        let hash = window.hash(self.shift);
-        let word = hash as usize / 64;
-        let (Some(bits), Some(&rank)) = (self.bits.get(word), self.ranks.get(word)) else {
+        let hash = window.hash();
+        let word = usize::from(hash / 64);
+        let (Some(bits), Some(&rank)) = (self.windows.0.get(word), self.ranks.get(word)) else {
             return &[];
         };
         let below = bits & ((1 << (hash % 64)) - 1);
