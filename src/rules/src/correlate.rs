@@ -151,6 +151,22 @@ fn push_value(value: &[u8], out: &mut Vec<u8>) {
     out.extend_from_slice(value);
 }
 
+/// How many earlier events a rule that counts those of a list could count at most.
+pub(crate) fn candidates(memory: &mut Memory, event: &Decoded, rule: &Correlation) -> u64 {
+    let Source::List { list, .. } = rule.source else { return u64::MAX };
+    let key = rule.relations.key();
+    if let Some(known) = memory.counted.filter(|known| known.list == list && known.key == key) {
+        return known.events as u64;
+    }
+    let mut values = std::mem::take(&mut memory.scratch);
+    let complete = key.write(|field| event.field(field), event.hostname(), &mut values);
+    let numbers = complete.and_then(|()| memory.candidates(list, key, &values));
+    let events = numbers.map_or(0, VecDeque::len);
+    memory.scratch = values;
+    memory.counted = Some(Counted { list, key, events });
+    events as u64
+}
+
 /// Looks for enough related events; marks what it used when it finds them. Gives the lines to show, newest first.
 pub(crate) fn search(
     memory: &mut Memory,
@@ -163,7 +179,7 @@ pub(crate) fn search(
         Source::List { list, .. } => {
             let newest = memory.newest_of(*list)?;
             let key = rule.relations.key();
-            let needed = u64::from(rule.frequency) + 1;
+            let needed = rule.needed();
             if memory.counted.is_some_and(|known| known.rules_out(*list, key, needed)) {
                 return None;
             }

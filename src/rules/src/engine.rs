@@ -19,6 +19,7 @@ use crate::plugin::{self, Plugin};
 use crate::predecode::{Header, predecode};
 use crate::prefilter::{OpenGates, Prefilter};
 use crate::rule::{Category, Rule, RuleIndex};
+use crate::runs::Runs;
 
 /// Decoders, rules and lists, checked and compiled. Immutable: share it between threads.
 #[derive(Debug)]
@@ -36,6 +37,7 @@ pub struct Engine {
     pub(crate) lists: Vec<ListPlan>,
     /// Fields of decoders' own naming that rules compare between events.
     tracked_names: Box<[Box<str>]>,
+    pub(crate) runs: Runs,
     prefilter: Prefilter,
     masks: DecoderMasks,
     /// The name of JSON that no decoder took.
@@ -108,6 +110,7 @@ impl Engine {
         let Parts { decoders, names, json_name, tree, options } = parts;
         let Tree { rules, compiled, nodes, roots, by_id, lists, tracked_names } = tree;
         let prefilter = prefilter(&nodes, &compiled, &decoders);
+        let runs = Runs::new(&nodes, &compiled);
         let masks = DecoderMasks::new(&nodes, &compiled, nodes.len());
         Self {
             options,
@@ -120,6 +123,7 @@ impl Engine {
             by_id,
             lists,
             tracked_names,
+            runs,
             prefilter,
             masks,
             json_name,
@@ -408,7 +412,7 @@ impl Engine {
         let gates = self.prefilter.gates(&open);
         let mut at = 0;
         while let Some(node) = gates.next_node(at, self.roots) {
-            at = node + 1;
+            at = self.runs.behind(node);
             let rule = self.nodes.get(node).and_then(|node| self.compiled.get(node.rule as usize));
             if rule.is_some_and(|rule| rule.category == event.category)
                 && self.prune_node(node, event, &gates, &mut pruned)
@@ -428,6 +432,12 @@ impl Engine {
         gates: &OpenGates<'_>,
         pruned: &mut Vec<Pruned>,
     ) -> bool {
+        if self.runs.at(at).is_some() {
+            // One entry stands for the run.
+            let end = u32::try_from(pruned.len() + 1).unwrap_or(u32::MAX);
+            pruned.push(Pruned { node: u32::try_from(at).unwrap_or(u32::MAX), end });
+            return false;
+        }
         let Some(node) = self.nodes.get(at) else { return false };
         let Some(rule) = self.compiled.get(node.rule as usize) else { return false };
         if !self.holds(rule, event) {
@@ -438,7 +448,7 @@ impl Engine {
         let mut child_is_sure = false;
         let mut child = node.first_child as usize;
         while let Some(open) = gates.next_node(child, node.end_child as usize) {
-            child = open + 1;
+            child = self.runs.behind(open);
             if self.prune_node(open, event, gates, pruned) {
                 child_is_sure = true;
                 break;

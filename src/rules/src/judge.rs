@@ -6,6 +6,7 @@ use crate::event::{Decoded, Pruned};
 use crate::first_seen;
 use crate::options::Mode;
 use crate::rule::{Category, RuleIndex};
+use crate::runs::Run;
 use crate::state::State;
 use crate::verdict::{Fate, Judgement, Step};
 use crate::world::{PreviousOutput, World};
@@ -138,6 +139,13 @@ impl Walk<'_> {
         let mut at = from;
         while at < end {
             let Pruned { node, end: behind } = *self.event.pruned.get(at)?;
+            if let Some(run) = engine.runs.at(node as usize) {
+                if let Some(rule) = self.run(node as usize, run) {
+                    return Some(rule);
+                }
+                at = behind as usize;
+                continue;
+            }
             let rule = RuleIndex(engine.nodes.get(node as usize)?.rule);
             let compiled = engine.compiled(rule)?;
             if self.stateful_holds(rule, compiled) {
@@ -149,6 +157,30 @@ impl Walk<'_> {
                 }
             }
             at = behind as usize;
+        }
+        None
+    }
+
+    /// Asks the rules of a run that can fire at all.
+    fn run(&mut self, from: usize, run: Run) -> Option<RuleIndex> {
+        let engine = self.engine;
+        let mut counted = None;
+        for node in from..run.end() {
+            let rule = RuleIndex(engine.nodes.get(node)?.rule);
+            let compiled = engine.compiled(rule)?;
+            let correlation = compiled.stateful.as_deref()?.correlation.as_ref()?;
+            let counted = *counted.get_or_insert_with(|| {
+                correlate::candidates(&mut self.state.memory, self.event, correlation)
+            });
+            if counted < run.needed {
+                return None;
+            }
+            if counted >= correlation.needed()
+                && self.stateful_holds(rule, compiled)
+                && !compiled.noalert
+            {
+                return Some(rule);
+            }
         }
         None
     }

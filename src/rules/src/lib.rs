@@ -58,6 +58,7 @@ mod plugin;
 mod predecode;
 mod prefilter;
 mod rule;
+mod runs;
 mod scanner;
 mod schedule;
 mod sonicwall;
