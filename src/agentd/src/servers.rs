@@ -1,11 +1,14 @@
-//! Sockets to the managers.
+//! Sockets to the managers, and where they are.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
 use std::os::fd::AsRawFd;
+use std::sync::Arc;
+use std::sync::mpsc::{self, Receiver, SyncSender};
+use std::thread;
 
 use mio::unix::SourceFd;
-use mio::{Interest, Registry, Token};
+use mio::{Interest, Registry, Token, Waker};
 use settings::{Client, Server};
 use socket2::{Domain, Socket, Type};
 
@@ -24,16 +27,14 @@ pub(crate) struct Line {
 }
 
 impl Line {
-    /// Opens a line; a server given by name is looked up now, so that a change of its address is followed.
+    /// Opens a line to a server that was found at `address`.
     pub(crate) fn open(
         client: &Client,
         server: usize,
+        address: SocketAddr,
         registry: &Registry,
         token: Token,
     ) -> io::Result<Self> {
-        let named = client.servers.get(server);
-        let named = named.ok_or_else(|| io::Error::other("no such server"))?;
-        let address = find(named, client.port, client.local_ip)?;
         let socket = Socket::new(Domain::for_address(address), Type::DGRAM, None)?;
         socket.set_nonblocking(true)?;
         // A smaller buffer only means that a file comes a second time.
@@ -66,6 +67,60 @@ impl Line {
                 Err(error) => return Err(error),
             }
         }
+    }
+}
+
+/// Looks servers up each time they are called, so that a change of an address is followed. Names are looked up in a thread
+/// of their own: a name server may take long to answer, and events are taken meanwhile.
+#[derive(Debug)]
+pub(crate) struct Finder {
+    waker: Arc<Waker>,
+    found: Receiver<Found>,
+    tell: SyncSender<Found>,
+    /// Servers that are being looked up.
+    underway: Vec<usize>,
+}
+
+/// A server, and where it is.
+pub(crate) type Found = (usize, io::Result<SocketAddr>);
+
+impl Finder {
+    /// `token` wakes the loop when a name was found, or was not.
+    pub(crate) fn new(servers: usize, registry: &Registry, token: Token) -> io::Result<Self> {
+        // One answer a server at a time: it is never full.
+        let (tell, found) = mpsc::sync_channel(servers);
+        let waker = Arc::new(Waker::new(registry, token)?);
+        Ok(Self { waker, found, tell, underway: Vec::new() })
+    }
+
+    /// Begins to look a server up; the answer comes by [`take`](Self::take).
+    pub(crate) fn find(&mut self, client: &Client, server: usize) {
+        let Some(named) = client.servers.get(server).filter(|_| !self.underway.contains(&server))
+        else {
+            return;
+        };
+        self.underway.push(server);
+        let (named, port, local) = (named.clone(), client.port, client.local_ip);
+        let (tell, waker) = (self.tell.clone(), Arc::clone(&self.waker));
+        let is_name = matches!(named, Server::Name(_));
+        let look_up = move || {
+            // The other end is there as long as the daemon is.
+            let _ = tell.send((server, find(&named, port, local)));
+            let _ = waker.wake();
+        };
+        if !is_name {
+            return look_up();
+        }
+        if let Err(error) = thread::Builder::new().name("lookup".to_owned()).spawn(look_up) {
+            let _ = self.tell.send((server, Err(error)));
+        }
+    }
+
+    /// An answer that has come.
+    pub(crate) fn take(&mut self) -> Option<Found> {
+        let found = self.found.try_recv().ok()?;
+        self.underway.retain(|server| *server != found.0);
+        Some(found)
     }
 }
 

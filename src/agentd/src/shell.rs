@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io;
+use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -21,10 +22,11 @@ use crate::accounts::{self, Wire};
 use crate::intake::Intake;
 use crate::link::{Action, Link, Manners, Moment};
 use crate::orders::{MERGED, Orders, SHARED};
-use crate::servers::Line;
+use crate::servers::{Finder, Line};
 use crate::speaker::{Refused, Speaker, Unsealed};
 use crate::spool::Limits;
 
+const FOUND: Token = Token(0);
 const SIGNALS: Token = Token(1);
 const DATAGRAMS: Token = Token(2);
 /// Lines to managers take these in turn.
@@ -56,6 +58,10 @@ pub(crate) struct Shell {
     line: Option<Line>,
     /// A line to the first server, to see whether it is back.
     probe: Option<Line>,
+    finder: Finder,
+    /// Whether the line, or the probe, waits for its server to be found.
+    line_waits: bool,
+    probe_waits: bool,
     bucket: Bucket,
     /// An event that was read from the spool but not sent yet.
     held: Option<u64>,
@@ -91,6 +97,8 @@ impl Shell {
         let mut speaker = Speaker::open(&root, agent, method, verify, &servers)
             .map_err(named(agents::counters::RIDS))?;
         let poll = Poll::new().map_err(named("event loop"))?;
+        let finder =
+            Finder::new(servers.len(), poll.registry(), FOUND).map_err(named("event loop"))?;
         let intake = Intake::open(&root, limits, poll.registry(), DATAGRAMS, QUEUE)?;
         let signals = daemon.signals().as_fd().as_raw_fd();
         poll.registry()
@@ -114,6 +122,9 @@ impl Shell {
             speaker,
             line: None,
             probe: None,
+            finder,
+            line_waits: false,
+            probe_waits: false,
             bucket,
             held: None,
             message: Vec::new(),
@@ -184,7 +195,7 @@ impl Shell {
     }
 
     fn on_event(&mut self, token: Token) {
-        if token == SIGNALS {
+        if token == SIGNALS || token == FOUND {
             return;
         }
         for line in [&mut self.line, &mut self.probe].into_iter().flatten() {
@@ -210,6 +221,9 @@ impl Shell {
         let now = self.now();
         let actions = self.link.drive(now);
         self.obey(actions);
+        while let Some((server, address)) = self.finder.take() {
+            self.on_found(server, address);
+        }
         if self.stop_at.is_none() {
             self.send_events();
         }
@@ -219,19 +233,21 @@ impl Shell {
     fn obey(&mut self, actions: Vec<Action>) {
         for action in actions {
             match action {
-                Action::Open(server) => self.line = self.open_line(server),
+                Action::Open(server) => {
+                    self.line = None;
+                    self.line_waits = true;
+                    self.finder.find(&self.client, server);
+                }
                 Action::Hello => self.control(|message| FromAgent::Startup.write(message)),
                 Action::Report => self.report(),
                 Action::Probe(server) => {
-                    self.probe = self.open_line(server);
-                    let mut message = Vec::new();
-                    FromAgent::Startup.write(&mut message);
-                    if let (Some(line), Ok(datagram)) = (&self.probe, self.speaker.seal(&message)) {
-                        // Not heard is not heard, whatever the reason.
-                        let _ = line.send(datagram);
-                    }
+                    self.probe_waits = true;
+                    self.finder.find(&self.client, server);
                 }
-                Action::EndProbe => self.probe = None,
+                Action::EndProbe => {
+                    self.probe = None;
+                    self.probe_waits = false;
+                }
                 Action::Switch(_) => self.line = self.probe.take(),
                 Action::Connected { first, .. } => self.on_connected(first),
                 Action::Unanswered(server) => self.on_unanswered(server),
@@ -249,11 +265,38 @@ impl Shell {
         }
     }
 
-    fn open_line(&mut self, server: usize) -> Option<Line> {
+    /// Opens the lines that waited for this server, and says hello there.
+    fn on_found(&mut self, server: usize, address: io::Result<SocketAddr>) {
+        let address = match address {
+            Ok(address) => address,
+            Err(error) => {
+                let name = self.server_name(server);
+                log::error!("(4104) Invalid hostname: '{name}'. It was not found: {error}.");
+                return;
+            }
+        };
+        if self.line_waits && self.link.server() == Some(server) {
+            self.line_waits = false;
+            self.line = self.open_line(server, address);
+            self.control(|message| FromAgent::Startup.write(message));
+        }
+        if self.probe_waits && server == 0 {
+            self.probe_waits = false;
+            self.probe = self.open_line(server, address);
+            let mut message = Vec::new();
+            FromAgent::Startup.write(&mut message);
+            if let (Some(line), Ok(datagram)) = (&self.probe, self.speaker.seal(&message)) {
+                // Not heard is not heard, whatever the reason.
+                let _ = line.send(datagram);
+            }
+        }
+    }
+
+    fn open_line(&mut self, server: usize, address: SocketAddr) -> Option<Line> {
         let taken = [&self.line, &self.probe].into_iter().flatten().map(|line| line.token);
         let taken: Vec<Token> = taken.collect();
         let token = LINES.into_iter().find(|token| !taken.contains(token)).unwrap_or(LINES[0]);
-        match Line::open(&self.client, server, self.poll.registry(), token) {
+        match Line::open(&self.client, server, address, self.poll.registry(), token) {
             Ok(line) => Some(line),
             Err(error) => {
                 let (name, why) = (self.server_name(server), errno(&error));

@@ -49,6 +49,12 @@ impl Agent {
         let port = servers[0].port();
         let ips: String =
             servers.iter().map(|s| format!("<server-ip>{}</server-ip>", s.ip())).collect();
+        // One of them by its name.
+        let ips = ips.replacen(
+            "<server-ip>127.0.0.1</server-ip>",
+            "<server-hostname>localhost</server-hostname><local_ip>127.0.0.1</local_ip>",
+            1,
+        );
         let conf =
             format!("<ossec_config><client>{ips}<port>{port}</port>{more}</client></ossec_config>");
         fs::write(root.join("etc/ossec.conf"), conf).unwrap();
@@ -307,7 +313,7 @@ fn a_manager_that_comes_back_gets_what_it_had_not_confirmed() {
         }
         sender.wait(Duration::from_millis(20)) == 50
     });
-    wait("the loss", || agent.log().contains("Server unavailable: 127.0.0.1"));
+    wait("the loss", || agent.log().contains("Server unavailable: localhost: "));
     let mut manager = Manager::listen(address);
     manager.last = Counter { global: 2, local: 0 };
     manager.until("delivery", |m| m.of("/var/log/x").len() >= 50);
@@ -371,7 +377,7 @@ fn the_second_manager_takes_over_when_the_first_does_not_answer() {
         log.contains("(4101): WARN: Waiting for server reply (not started). Tried: '127.0.0.2'."),
         "{log}"
     );
-    assert!(log.contains("Trying next server in the line: '127.0.0.1'."), "{log}");
+    assert!(log.contains("Trying next server in the line: 'localhost'."), "{log}");
 }
 
 #[test]
