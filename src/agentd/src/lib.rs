@@ -11,6 +11,7 @@
 //! was sent but not confirmed when a connection breaks is sent again, and counted, since the classic wire can't tell.
 
 mod accounts;
+mod bucket;
 mod heard;
 mod intake;
 pub mod link;

@@ -19,6 +19,7 @@ use wire::keepalive::{self, Report};
 use wire::key::Method;
 
 use crate::accounts::{self, Wire};
+use crate::bucket::Bucket;
 use crate::intake::Intake;
 use crate::link::{Action, Link, Manners, Moment};
 use crate::orders::{MERGED, Orders, SHARED};
@@ -580,72 +581,4 @@ fn uname() -> Option<[String; 5]> {
     let fields =
         [uname.sysname(), uname.nodename(), uname.release(), uname.version(), uname.machine()];
     Some(fields.map(|field| field.to_string_lossy().into_owned()))
-}
-
-/// So many events in a second, and a fiftieth of that at once: a manager's socket holds a few hundred by default.
-#[derive(Debug)]
-struct Bucket {
-    rate: f64,
-    level: f64,
-    filled: Moment,
-}
-
-impl Bucket {
-    fn new(rate: u64) -> Self {
-        let rate = f64::from(u32::try_from(rate).unwrap_or(u32::MAX)).max(1.0);
-        Self { rate, level: Self::burst(rate), filled: Moment::ZERO }
-    }
-
-    fn burst(rate: f64) -> f64 {
-        (rate / 50.0).max(1.0)
-    }
-
-    fn has_one(&mut self, now: Moment) -> bool {
-        let gained = now.saturating_sub(self.filled).as_secs_f64() * self.rate;
-        self.level = (self.level + gained).min(Self::burst(self.rate));
-        self.filled = now;
-        self.level >= 1.0
-    }
-
-    fn take(&mut self) {
-        self.level -= 1.0;
-    }
-
-    fn ready_at(&self, now: Moment) -> Moment {
-        if self.level >= 1.0 {
-            return now;
-        }
-        // A burst's worth at a time, instead of a wake for each event.
-        let missing = (Self::burst(self.rate) / 4.0).max(1.0) - self.level;
-        self.filled + Duration::from_secs_f64(missing / self.rate)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_rate_is_kept_over_time() {
-        let mut bucket = Bucket::new(100);
-        let mut sent = 0;
-        for ms in 0..2000 {
-            while bucket.has_one(Duration::from_millis(ms)) {
-                bucket.take();
-                sent += 1;
-            }
-        }
-        assert!((200..=203).contains(&sent), "{sent}");
-    }
-
-    #[test]
-    fn an_empty_bucket_says_when_it_will_have_one() {
-        let mut bucket = Bucket::new(10);
-        let now = Duration::from_secs(5);
-        while bucket.has_one(now) {
-            bucket.take();
-        }
-        let at = bucket.ready_at(now);
-        assert!(at > now && bucket.has_one(at), "{at:?}");
-    }
 }
