@@ -228,11 +228,7 @@ choose() {
 
 check_type() {
     case $type in
-    local) ;;
-    server)
-        say "Note: authd comes with a later release: agents are added with manage-agents."
-        ;;
-    agent) ;;
+    local | server | agent) ;;
     *) die "'$type' is no type: local, server or agent" ;;
     esac
 }
@@ -600,7 +596,8 @@ finish() {
     if [ "$type" = agent ] && [ ! -s "$dir/etc/client.keys" ]; then
         say ""
         say "Oxsec $version is installed in $dir. It has no key yet, and is not started. Next:"
-        say "  on the manager  manage_agents: add this host, and extract its key"
+        say "  where the manager runs ossec-authd: $dir/bin/agent-auth -m MANAGER --fingerprint sha256:... (authd logs it)"
+        say "  else, on the manager  manage_agents: add this host, and extract its key"
         say "  on this host    import the key into $dir/etc/client.keys (manage_agents -i KEY), then"
         say "                  $dir/bin/ossec-control start"
         return

@@ -55,6 +55,7 @@ mod seccomp;
 mod signals;
 
 use std::env;
+use std::ffi::OsString;
 use std::io::Write;
 use std::process::ExitCode;
 
@@ -103,7 +104,16 @@ pub enum Privilege {
 /// Runs a daemon: reads the command line, finds the install root, starts the log, loads the internal options, calls
 /// `run`. A [`Failure`] is logged, once, and gives exit code 1; an orderly stop gives 0.
 pub fn main(program: &'static Program, run: fn(Start) -> Result<(), Failure>) -> ExitCode {
-    let arguments = match args::parse(program, env::args_os().skip(1)) {
+    main_with(program, env::args_os().skip(1), run)
+}
+
+/// [`main`] for a program with flags of its own: it has taken them out of `arguments`, and answers `-h` itself.
+pub fn main_with(
+    program: &'static Program,
+    arguments: impl IntoIterator<Item = OsString>,
+    run: impl FnOnce(Start) -> Result<(), Failure>,
+) -> ExitCode {
+    let arguments = match args::parse(program, arguments) {
         Ok(Asked::Start(arguments)) => arguments,
         Ok(Asked::Text(text)) => return say(&text, ExitCode::SUCCESS),
         Err(refusal) => return say(&refusal, ExitCode::FAILURE),

@@ -1,0 +1,7 @@
+//! `ossec-authd` as `bin/` ships it, for the process-level tests in the folder above.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    authd::main()
+}
