@@ -15,6 +15,8 @@ mod disk_full;
 mod file_to_alert;
 #[path = "suite/hostile.rs"]
 mod hostile;
+#[path = "suite/lists.rs"]
+mod lists;
 #[path = "suite/log_to_alert.rs"]
 mod log_to_alert;
 #[path = "suite/maintenance.rs"]

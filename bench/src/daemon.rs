@@ -1,0 +1,89 @@
+//! A daemon under measurement: started, asked what it used, stopped.
+
+use std::fs;
+use std::os::unix::net::UnixDatagram;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// A running daemon, and how long it took to be ready.
+pub struct Daemon {
+    child: Child,
+    pub ready_after: Duration,
+}
+
+impl Daemon {
+    /// Starts a daemon in the foreground and waits until it says that it is ready.
+    pub fn start(root: &Path, name: &str, cores: Option<&str>) -> Self {
+        let notify = root.join("var/run/bench-notify");
+        let _ = fs::remove_file(&notify);
+        let socket = UnixDatagram::bind(&notify).expect("notify socket");
+        socket.set_read_timeout(Some(Duration::from_secs(60))).expect("timeout");
+        let program = root.join("bin").join(name);
+        let mut command = match cores {
+            Some(cores) => {
+                let mut command = Command::new("taskset");
+                command.args(["-c", cores]).arg(program);
+                command
+            }
+            None => Command::new(program),
+        };
+        command
+            .arg("-f")
+            .env("OXSEC_ROOT", root)
+            .env("OXSEC_STAY_USER", "1")
+            .env("NOTIFY_SOCKET", &notify);
+        let start = Instant::now();
+        let child = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("the daemon starts");
+        let mut buffer = [0; 256];
+        let len =
+            socket.recv(&mut buffer).unwrap_or_else(|error| panic!("{name} is not ready: {error}"));
+        assert!(buffer[..len].starts_with(b"READY=1"), "{name} says it is ready");
+        Self { child, ready_after: start.elapsed() }
+    }
+
+    /// Processor time of all its threads.
+    pub fn cpu_seconds(&mut self) -> f64 {
+        let tasks =
+            fs::read_dir(format!("/proc/{}/task", self.child.id())).into_iter().flatten().flatten();
+        let times = tasks.filter_map(|task| fs::read_to_string(task.path().join("schedstat")).ok());
+        times.filter_map(|text| text.split(' ').next()?.parse::<f64>().ok()).sum::<f64>() / 1e9
+    }
+
+    pub fn resident_kib(&mut self) -> u64 {
+        self.kib("status", "VmRSS:")
+    }
+
+    pub fn private_kib(&mut self) -> u64 {
+        self.kib("smaps_rollup", "Private_Dirty:")
+    }
+
+    fn kib(&mut self, file: &str, key: &str) -> u64 {
+        let text =
+            fs::read_to_string(format!("/proc/{}/{file}", self.child.id())).unwrap_or_default();
+        text.lines()
+            .find_map(|line| line.strip_prefix(key)?.split_whitespace().next()?.parse().ok())
+            .unwrap_or(0)
+    }
+
+    pub fn stop(mut self) {
+        let _ = Command::new("kill").arg(self.child.id().to_string()).status();
+        let _ = self.child.wait();
+    }
+}
+
+pub fn write(path: &Path, text: &str) {
+    let _ = fs::remove_file(path);
+    fs::write(path, text).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+}
+
+pub fn nanos() -> u64 {
+    std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .map_or(1, |since| since.as_nanos() as u64)
+}
