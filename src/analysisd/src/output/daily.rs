@@ -380,7 +380,7 @@ mod tests {
                 }
             });
             // A file that is renamed while it is opened is an error, which the judge meets by trying again.
-            let mut flush = |file: &mut DailyFile| {
+            let flush = |file: &mut DailyFile| {
                 let mut tries = (0..100).map(|_| file.flush(&Moment::utc(DAY_ONE)));
                 tries.find(Result::is_ok).unwrap_or_else(|| file.flush(&Moment::utc(DAY_ONE)))
             };
