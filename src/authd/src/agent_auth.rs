@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use agents::keyfile::AddError;
 use agents::store::StoreError;
 use agents::{Agent, KeyFile, KeyStore};
+use log::Level;
 use runtime::errno;
 use rustls::pki_types::ServerName;
 use rustls::{CertificateError, ClientConnection};
@@ -99,16 +100,35 @@ pub fn main() -> ExitCode {
     };
     let root = runtime::root::find(options.root.as_deref());
     sys::process::umask(0o027);
-    runtime::log_to(NAME, &root, true, options.debug);
+    runtime::log_to(NAME, &root, false, options.debug);
     match run(&options, &root) {
         Ok(()) => ExitCode::SUCCESS,
         Err(text) => {
-            for line in text.lines() {
-                log::error!("{line}");
-            }
+            text.lines().for_each(|line| tell(Level::Error, line));
             ExitCode::FAILURE
         }
     }
+}
+
+/// Says a line on the terminal, as the original's client does (`INFO: Valid key created.`), and in the log.
+fn tell(level: Level, text: &str) {
+    log::log!(level, "{text}");
+    let word = if level == Level::Warn { "WARN" } else { level.as_str() };
+    // Part of it may come from the manager: no control byte reaches the terminal.
+    let plain: String = text
+        .chars()
+        .flat_map(|c| if c.is_control() { c.escape_default().collect() } else { vec![c] })
+        .collect();
+    let line = format!("{word}: {plain}\n");
+    // A closed terminal changes nothing about the enrolment.
+    let _ = match level {
+        Level::Error | Level::Warn => io::stderr().write_all(line.as_bytes()),
+        _ => io::stdout().write_all(line.as_bytes()),
+    };
+}
+
+fn info(text: &str) {
+    tell(Level::Info, text);
 }
 
 fn help() -> String {
@@ -181,6 +201,9 @@ fn run(options: &Options, root: &Path) -> Result<(), String> {
     if options.test_only {
         return Ok(());
     }
+    if password.is_some() {
+        info("Using specified password.");
+    }
     let Some(manager) = options.manager.as_deref() else {
         return Err("Manager IP not set: say where it is with -m <manager>.".to_owned());
     };
@@ -196,13 +219,13 @@ fn run(options: &Options, root: &Path) -> Result<(), String> {
     let hello = handshake(&mut connection, &mut stream);
     let seen = verifier.seen().map(|seen| seen.to_string()).unwrap_or_default();
     hello.map_err(|error| explain(&error, manager, &seen))?;
-    log::info!("Connected to {manager}:{port}");
+    info(&format!("Connected to {manager}:{port}"));
     if options.fingerprint.is_none() && options.authorities.is_none() {
-        log::info!(
+        info(&format!(
             "The manager showed the certificate {seen}. Compare it with what its ossec-authd logged at start."
-        );
+        ));
     }
-    log::info!("Using agent name as: {name}");
+    info(&format!("Using agent name as: {name}"));
     let password = password.as_ref().map(Password::as_bytes);
     let mut stream = rustls::Stream::new(&mut connection, &mut stream);
     let line = ask(&mut stream, &Question { password, name: name.as_bytes() })?;
@@ -241,14 +264,18 @@ fn warn_if_anyone(options: &Options, with_password: bool) {
     }
     let password = if with_password { " It also learns the password." } else { "" };
     if options.insecure {
-        log::warn!("--insecure: the manager is not verified.{password}");
+        tell(Level::Warn, &format!("--insecure: the manager is not verified.{password}"));
         return;
     }
-    log::warn!(
-        "THE MANAGER IS NOT VERIFIED: whoever answers gives this agent its key, and can read and order what it likes.{password}"
+    tell(
+        Level::Warn,
+        &format!(
+            "THE MANAGER IS NOT VERIFIED: whoever answers gives this agent its key, and can read and order what it likes.{password}"
+        ),
     );
-    log::warn!(
-        "Verify it with --fingerprint sha256:... (ossec-authd logs it at start) or -v <ca>; --insecure says that this is meant."
+    tell(
+        Level::Warn,
+        "Verify it with --fingerprint sha256:... (ossec-authd logs it at start) or -v <ca>; --insecure says that this is meant.",
     );
 }
 
@@ -322,7 +349,7 @@ fn ask(stream: &mut (impl Read + Write), question: &Question<'_>) -> Result<Vec<
         .write_all(&text)
         .and_then(|()| stream.flush())
         .map_err(|error| format!("The request could not be sent: {error}."))?;
-    log::info!("Send request to manager. Waiting for reply.");
+    info("Send request to manager. Waiting for reply.");
     let mut answer = Vec::new();
     let mut buffer = [0; MAX_TEXT];
     let parsed = loop {
@@ -403,9 +430,10 @@ fn store(root: &Path, group: &str, line: &[u8]) -> Result<(), String> {
         let _ = std::os::unix::fs::chown(keys.path(), None, Some(group));
     }
     if !before.is_empty() {
-        log::info!("The former key, of agent {}, is replaced.", before.join(", "));
+        info(&format!("The former key, of agent {}, is replaced.", before.join(", ")));
     }
-    log::info!("Valid key created. Finished: this host is agent {described}. Restart the agent.");
+    info("Valid key created. Finished.");
+    info(&format!("This host is agent {described} now: restart its agent."));
     Ok(())
 }
 
