@@ -111,7 +111,7 @@ impl Engine {
         let Tree { rules, compiled, nodes, roots, by_id, lists, tracked_names } = tree;
         let prefilter = prefilter(&nodes, &compiled, &decoders);
         let runs = Runs::new(&nodes, &compiled);
-        let masks = DecoderMasks::new(&nodes, &compiled, nodes.len());
+        let masks = DecoderMasks::new(&nodes, &compiled, roots);
         Self {
             options,
             decoders,
@@ -406,17 +406,14 @@ impl Engine {
         if event.has_foreign_values {
             self.prefilter.open_all(&mut open);
         }
-        self.masks.close(event.decoder_name, &mut open);
+        self.masks.close(event.decoder_name, event.category, &mut open);
         let mut pruned = std::mem::take(&mut event.pruned);
         pruned.clear();
         let gates = self.prefilter.gates(&open);
         let mut at = 0;
         while let Some(node) = gates.next_node(at, self.roots) {
             at = self.runs.behind(node);
-            let rule = self.nodes.get(node).and_then(|node| self.compiled.get(node.rule as usize));
-            if rule.is_some_and(|rule| rule.category == event.category)
-                && self.prune_node(node, event, &gates, &mut pruned)
-            {
+            if self.prune_node(node, event, &gates, &mut pruned) {
                 break;
             }
         }

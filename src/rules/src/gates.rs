@@ -6,6 +6,7 @@ use crate::condition::Check;
 use crate::decoder::{Decoders, NameId};
 use crate::engine::{Compiled, Node};
 use crate::prefilter::{Prefilter, PrefilterBuilder};
+use crate::rule::Category;
 
 /// For each decoder the nodes whose rules do not ask for another one, as bits over all gates.
 #[derive(Debug, Default)]
@@ -14,13 +15,16 @@ pub(crate) struct DecoderMasks {
     masks: Vec<Vec<u64>>,
     /// Number of the mask, by number of the name.
     by_name: Vec<usize>,
+    /// For each category the tops of the tree that are not of another one.
+    tops: Vec<Vec<u64>>,
 }
 
 impl DecoderMasks {
-    pub(crate) fn new(nodes: &[Node], compiled: &[Compiled], gates: usize) -> Self {
+    /// The first `roots` nodes are the tops.
+    pub(crate) fn new(nodes: &[Node], compiled: &[Compiled], roots: usize) -> Self {
         let named: BTreeSet<NameId> = compiled.iter().filter_map(|rule| rule.decoded_as).collect();
         let mut masks = Self::default();
-        masks.masks.push(mask(nodes, compiled, gates, None));
+        masks.masks.push(mask(nodes, compiled, None));
         for name in named {
             let at = usize::from(name.0);
             if masks.by_name.len() <= at {
@@ -29,13 +33,25 @@ impl DecoderMasks {
             if let Some(slot) = masks.by_name.get_mut(at) {
                 *slot = masks.masks.len();
             }
-            masks.masks.push(mask(nodes, compiled, gates, Some(name)));
+            masks.masks.push(mask(nodes, compiled, Some(name)));
         }
+        let tops = nodes.get(..roots).unwrap_or(nodes);
+        masks.tops = Category::ALL
+            .iter()
+            .map(|&category| {
+                let fits = |rule: &Compiled| rule.category == category;
+                mask_of(tops, |node| compiled.get(node.rule as usize).is_some_and(fits))
+            })
+            .collect();
         masks
     }
 
-    /// Closes the gates of rules that want another decoder than this.
-    pub(crate) fn close(&self, decoder: NameId, open: &mut [u64]) {
+    /// Closes the gates of rules that want another decoder than this, and of tops of other categories.
+    pub(crate) fn close(&self, decoder: NameId, category: Category, open: &mut [u64]) {
+        let tops = self.tops.get(category as usize);
+        for (word, mask) in open.iter_mut().zip(tops.into_iter().flatten()) {
+            *word &= mask;
+        }
         let at = self.by_name.get(usize::from(decoder.0)).copied().unwrap_or(0);
         for (word, mask) in open.iter_mut().zip(self.masks.get(at).into_iter().flatten()) {
             *word &= mask;
@@ -43,18 +59,20 @@ impl DecoderMasks {
     }
 }
 
-fn mask(nodes: &[Node], compiled: &[Compiled], gates: usize, decoder: Option<NameId>) -> Vec<u64> {
-    let mut mask = vec![u64::MAX; gates.div_ceil(64)];
-    for (at, node) in nodes.iter().enumerate() {
+fn mask(nodes: &[Node], compiled: &[Compiled], decoder: Option<NameId>) -> Vec<u64> {
+    mask_of(nodes, |node| {
         let wants = compiled.get(node.rule as usize).and_then(|rule| rule.decoded_as);
-        if wants.is_some()
-            && wants != decoder
-            && let Some(word) = mask.get_mut(at / 64)
-        {
-            *word &= !(1 << (at % 64));
-        }
-    }
-    mask
+        wants.is_none() || wants == decoder
+    })
+}
+
+/// The nodes that fit, as bits; those behind the last one fit too.
+fn mask_of(nodes: &[Node], fits: impl Fn(&Node) -> bool) -> Vec<u64> {
+    let words = nodes.chunks(64).map(|nodes| {
+        let closed = (0..64).zip(nodes).filter(|(_, node)| !fits(node));
+        closed.fold(u64::MAX, |word, (bit, _)| word & !(1 << bit))
+    });
+    words.collect()
 }
 
 /// One gate per node, then one per decoder root.

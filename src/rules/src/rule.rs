@@ -103,6 +103,18 @@ pub(crate) enum Category {
 }
 
 impl Category {
+    /// All, in the order of their numbers.
+    pub(crate) const ALL: [Self; 8] = [
+        Self::Firewall,
+        Self::Ids,
+        Self::Syslog,
+        Self::WebLog,
+        Self::Squid,
+        Self::Windows,
+        Self::HostInformation,
+        Self::Ossec,
+    ];
+
     /// A decoder's `<type>` or a rule's `<category>`.
     pub(crate) fn from_name(name: &str) -> Option<Self> {
         Some(match name {

@@ -386,6 +386,36 @@ fn a_tree_that_multiplies_itself_is_refused() {
 }
 
 #[test]
+fn a_run_of_counting_rules_is_judged_as_each_of_them_would_be() {
+    let counting =
+        [(6, 3, ""), (6, 5, ""), (9, 8, r#" noalert="1""#), (12, 5, ""), (4, 2, ""), (15, 12, "")];
+    let mut rules = String::from(BASE);
+    for (n, (level, frequency, extra)) in counting.iter().enumerate() {
+        rules.push_str(&format!(
+            r#"<rule id="{}" level="{level}" frequency="{frequency}" timeframe="60"{extra}><if_matched_sid>101</if_matched_sid>
+            <same_source_ip /><description>d</description></rule>"#,
+            110 + n
+        ));
+    }
+    let mut bench = Bench::new(&rules);
+    let (mut slow, mut slow_world) = (State::new(&bench.engine), MemoryWorld::default());
+    let (mut seed, mut selected) = (5_u32, std::collections::BTreeMap::new());
+    for _ in 0..5000 {
+        seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        bench.epoch += i64::from(seed >> 28 == 0) * 20;
+        let line = format!("app: failed {seed} ip=10.0.0.{} user=u shoe=1", seed >> 20 & 3);
+        let mut event = bench.decode(&line);
+        let mut copy = event.clone();
+        let engine = &bench.engine;
+        let quick = engine.judge(&mut bench.state, &mut event, &mut bench.world);
+        let traced = engine.judge_traced(&mut slow, &mut copy, &mut slow_world, &mut |_| {});
+        assert_eq!(quick, traced);
+        *selected.entry(quick.rule.map(|rule| engine.rule(rule).id)).or_insert(0) += 1;
+    }
+    assert!(selected.len() >= 3, "{selected:?}");
+}
+
+#[test]
 fn the_result_does_not_depend_on_who_decodes() {
     let rules = with_base(
         r#"<rule id="102" level="10" frequency="3" timeframe="60"><if_matched_sid>101</if_matched_sid><same_source_ip />
