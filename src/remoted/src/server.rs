@@ -10,7 +10,7 @@ mod keys;
 mod requests;
 mod syslog_input;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
 use std::os::fd::AsFd;
@@ -44,6 +44,11 @@ const BATCH: usize = 64;
 /// System calls on one socket before the others get their turn, and the batch is noted on disk.
 const CALLS: usize = 8;
 
+/// Acknowledgements that may wait; more go out at once.
+const MOST_OWED: usize = 65_536;
+/// An acknowledgement waits no longer: agents shall not give up on us because analysisd is away.
+const LONGEST_OWED: Duration = Duration::from_secs(2);
+
 /// Everything that the daemon has in hand.
 #[derive(Debug)]
 pub struct Server {
@@ -64,6 +69,8 @@ pub struct Server {
     opener: Option<Opener>,
     post: Post,
     outbox: Outbox,
+    /// Acknowledgements that wait for analysisd, oldest first.
+    owed: VecDeque<Owed>,
     shared: Shared,
     shared_complaint: String,
     pushes: Pushes,
@@ -76,6 +83,15 @@ pub struct Server {
     /// Numbers could not be noted: nothing is read or forwarded until they can.
     is_stuck: bool,
     requests_sent: u64,
+}
+
+/// An acknowledgement that waits.
+#[derive(Debug)]
+struct Owed {
+    to: AgentId,
+    /// How many events must have arrived first.
+    behind: u64,
+    since: Instant,
 }
 
 /// What [`Server::open`] needs.
@@ -128,6 +144,7 @@ impl Server {
             opener: Some(Opener::new()),
             post: Post::new(counter),
             outbox: Outbox::new(&root, parts.stream),
+            owed: VecDeque::new(),
             shared: Shared::new(&root),
             shared_complaint: String::new(),
             pushes: Pushes::default(),
@@ -171,6 +188,7 @@ impl Server {
         }
         self.read_requests(now);
         self.note_and_forward(now);
+        self.pay(now);
         more
     }
 
@@ -303,11 +321,34 @@ impl Server {
         }
     }
 
-    /// Remembers where the agent is, and acknowledges: so it is with every control message, whatever it says.
+    /// Remembers where the agent is, and acknowledges: so it is with every control message, whatever it says. The
+    /// acknowledgement goes out when analysisd has all that came before: our agents take it as the receipt for their events.
     fn answer(&mut self, taken: &Taken<'_>, door: usize, from: SocketAddr, now: Instant) {
         let Some(entry) = self.table.entry_mut(taken.slot) else { return };
         entry.known.reply = Some(Reply { address: from, door, method: taken.method, at: now });
-        self.post.send(&self.doors.agents, entry, ToAgent::Ack, now);
+        let pending = self.outbox.pending();
+        if pending == 0 || self.owed.len() >= MOST_OWED {
+            self.post.send(&self.doors.agents, entry, ToAgent::Ack, now);
+        } else {
+            let behind = self.outbox.forwarded() + pending;
+            self.owed.push_back(Owed { to: entry.agent.id.clone(), behind, since: now });
+        }
+    }
+
+    /// Sends the acknowledgements whose events have arrived, or that have waited long enough.
+    fn pay(&mut self, now: Instant) {
+        let forwarded = self.outbox.forwarded();
+        let is_due = |owed: &Owed| {
+            owed.behind <= forwarded || now.saturating_duration_since(owed.since) >= LONGEST_OWED
+        };
+        while self.owed.front().is_some_and(is_due)
+            && let Some(owed) = self.owed.pop_front()
+        {
+            let slot = self.table.by_id(owed.to.as_str().as_bytes());
+            if let Some(entry) = slot.and_then(|slot| self.table.entry(slot)) {
+                self.post.send(&self.doors.agents, entry, ToAgent::Ack, now);
+            }
+        }
     }
 
     fn keepalive(&mut self, taken: &Taken<'_>, text: &[u8]) {
@@ -483,6 +524,7 @@ impl Server {
                 deadline.saturating_duration_since(Instant::now()).min(Duration::from_millis(50));
             self.wait_for_outbox(step);
             self.note_and_forward(Instant::now());
+            self.pay(Instant::now());
         }
         self.write_accounts(daemon);
         if let Err(error) = self.received.flush() {

@@ -141,6 +141,20 @@ fn an_agent_whose_numbers_cannot_be_read_is_not_heard_until_they_can() {
 }
 
 #[test]
+fn an_acknowledgement_waits_for_the_events_before_it() {
+    let mut manager = Manager::start_alone(KEYS);
+    let (mut web, mut dyn_) = agents(&manager);
+    dyn_.send(b"#!-agent startup ");
+    assert_eq!(dyn_.receive(), ToAgent::Ack.to_bytes(), "nothing came before it");
+    web.send(b"1:a:event");
+    web.send(b"#!-agent startup ");
+    assert!(web.hears_nothing());
+    manager.consume();
+    assert_eq!(web.receive(), ToAgent::Ack.to_bytes());
+    manager.wait_for_event("1:(web01) 127.0.0.1->a:event");
+}
+
+#[test]
 fn a_killed_daemon_takes_no_replay_after_its_restart() {
     let mut manager = Manager::start(KEYS, "");
     let (mut web, _) = agents(&manager);

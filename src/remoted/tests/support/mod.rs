@@ -43,6 +43,13 @@ impl Manager {
         manager
     }
 
+    /// The same with nobody in analysisd's place.
+    pub(crate) fn start_alone(keys: &str) -> Self {
+        let mut manager = Self::lay_out(keys, "", true);
+        manager.launch();
+        manager
+    }
+
     /// What `-t` says about a configuration; empty when it is right.
     pub(crate) fn check(keys: &str, remote: &str) -> String {
         let manager = Self::lay_out(keys, remote, false);
@@ -167,7 +174,7 @@ impl Manager {
         }
     }
 
-    fn consume(&mut self) {
+    pub(crate) fn consume(&mut self) {
         let (root, events, stop) =
             (self.root().to_path_buf(), self.events.clone(), self.stop.clone());
         self.consumer = Some(std::thread::spawn(move || consume(&root, &events, &stop)));
@@ -271,6 +278,14 @@ impl Agent {
 
     pub(crate) fn send_again(&self, datagram: &[u8]) {
         self.socket.send(datagram).unwrap();
+    }
+
+    /// Whether nothing comes for half a second.
+    pub(crate) fn hears_nothing(&self) -> bool {
+        self.socket.set_read_timeout(Some(Duration::from_millis(500))).unwrap();
+        let came = self.socket.peek(&mut [0; 1]);
+        self.socket.set_read_timeout(Some(DEADLINE)).unwrap();
+        came.is_err()
     }
 
     /// The next message of the manager, opened as an agent of the original does: by its own method, at most 1024 bytes.
