@@ -11,6 +11,8 @@ mod agent;
 mod agent_tools;
 #[path = "suite/disk_full.rs"]
 mod disk_full;
+#[path = "suite/enrolment.rs"]
+mod enrolment;
 #[path = "suite/file_to_alert.rs"]
 mod file_to_alert;
 #[path = "suite/hostile.rs"]

@@ -5,8 +5,7 @@ use std::io::{self, Read, Write};
 use std::net::{IpAddr, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread::JoinHandle;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use agents::{Key, KeyStore};
 use rustls::{ServerConfig, ServerConnection};
@@ -34,11 +33,13 @@ pub struct Setup {
     pub limits: Limits,
 }
 
+/// How long the end waits for workers, who may in turn wait for the lock of client.keys.
+const END_LIMIT: Duration = Duration::from_secs(10);
+
 /// Workers, and those who wait for them.
 #[derive(Debug)]
 pub struct Server {
     shared: Arc<Shared>,
-    workers: Vec<JoinHandle<()>>,
 }
 
 #[derive(Debug)]
@@ -56,6 +57,8 @@ struct Queue {
     waiting: VecDeque<Visitor>,
     /// How many workers each address has now.
     busy: HashMap<IpAddr, usize>,
+    /// Workers that live.
+    workers: usize,
 }
 
 #[derive(Debug)]
@@ -99,13 +102,13 @@ impl Server {
             conduct: Mutex::default(),
             accounts: Accounts::default(),
         });
-        let mut workers = Vec::new();
         for at in 0..count {
-            let shared = Arc::clone(&shared);
+            let worker = Arc::clone(&shared);
             let name = format!("enrol-{at}");
-            workers.push(std::thread::Builder::new().name(name).spawn(move || shared.work())?);
+            std::thread::Builder::new().name(name).spawn(move || worker.work())?;
+            lock(&shared.queue).workers += 1;
         }
-        Ok(Self { shared, workers })
+        Ok(Self { shared })
     }
 
     /// Takes a connection in, or closes it.
@@ -133,11 +136,17 @@ impl Server {
     /// Ends: who has not asked yet is sent away, who has gets the answer.
     pub fn end(self) {
         self.shared.stop.store(true, Ordering::Relaxed);
-        lock(&self.shared.queue).waiting.clear();
+        let mut queue = lock(&self.shared.queue);
+        queue.waiting.clear();
         self.shared.changed.notify_all();
-        for worker in self.workers {
-            // A panic aborts the program before this.
-            let _ = worker.join();
+        let waited =
+            self.shared.changed.wait_timeout_while(queue, END_LIMIT, |queue| queue.workers > 0);
+        let (queue, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        if queue.workers > 0 {
+            log::warn!(
+                "{} enrolments are given up: the lock of client.keys is held.",
+                queue.workers
+            );
         }
     }
 }
@@ -206,6 +215,9 @@ impl Shared {
             drop(queue);
             self.changed.notify_all();
         }
+        let mut queue = lock(&self.queue);
+        queue.workers = queue.workers.saturating_sub(1);
+        self.changed.notify_all();
     }
 
     /// The one who has waited longest, but for addresses that occupy their share of workers already.
