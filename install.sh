@@ -571,6 +571,9 @@ put_service() {
     if systemd_runs || [ -d "$unit_dir" ]; then
         mkdir -p "$unit_dir"
         service_file "$here/etc/systemd/ossec-hids.service" "$unit_dir/ossec-hids.service" 0644
+        if [ "$type" = server ]; then
+            service_file "$here/etc/systemd/ossec-authd.service" "$unit_dir/ossec-authd.service" 0644
+        fi
         if systemd_runs && [ "$unit_dir" = /etc/systemd/system ]; then
             systemctl daemon-reload
             systemctl -q enable ossec-hids.service
@@ -641,7 +644,8 @@ remove() {
     [ ! -x "$dir/bin/ossec-control" ] || stop_suite
     if unit_is_ours; then
         ! systemd_runs || systemctl -q disable ossec-hids.service 2>/dev/null || true
-        rm -f "$unit_dir/ossec-hids.service"
+        ! systemd_runs || systemctl -q disable --now ossec-authd.service 2>/dev/null || true
+        rm -f "$unit_dir/ossec-hids.service" "$unit_dir/ossec-authd.service"
         ! systemd_runs || systemctl daemon-reload
     fi
     if [ -f "$init_dir/ossec-hids" ] && grep -qF "control=$dir/bin/" "$init_dir/ossec-hids"; then
