@@ -152,7 +152,10 @@ mod tests {
         fs::remove_file(dir.path().join("rootcheck")).unwrap();
         assert_eq!(store.process(b"rootcheck", b"odd", 1_700_000_001), Some(true));
         store.flush().unwrap();
-        assert_eq!(fs::read(dir.path().join("rootcheck")).unwrap(), b"!1700000001!1700000001 odd\n");
+        assert_eq!(
+            fs::read(dir.path().join("rootcheck")).unwrap(),
+            b"!1700000001!1700000001 odd\n"
+        );
     }
 
     #[test]
