@@ -11,6 +11,9 @@ pub(crate) const MIN_LITERAL: usize = 3;
 /// Words of a bit set; a hash has 16 bits.
 const WORDS: usize = 1 << 10;
 
+/// Buckets of hashes: few literals share one.
+const BUCKETS: usize = 1 << 12;
+
 /// Spreads windows over a set (2^32 by the golden ratio).
 const SPREAD: u32 = 0x9E37_79B1;
 
@@ -21,9 +24,7 @@ pub(crate) struct Scanner {
     windows: BitSet,
     /// The windows with the byte behind them; with any byte if the literal ends there.
     longer: BitSet,
-    /// How many bits are set before each word.
-    ranks: Box<[u32]>,
-    /// Where the literals of each set bit begin, and their end.
+    /// Where the literals of each bucket of hashes begin, and their end.
     starts: Box<[u32]>,
     /// Ordered by the hash of their windows.
     literals: Box<[Literal]>,
@@ -94,6 +95,10 @@ impl Window {
         spread(self.0)
     }
 
+    fn bucket(self) -> usize {
+        usize::from(self.hash()) / (usize::from(u16::MAX) / BUCKETS + 1)
+    }
+
     /// The four folded bytes that it begins, with this one behind it.
     fn followed_by(self, byte: u8) -> u32 {
         self.0 >> 8 | u32::from(byte | 0x20) << 24
@@ -135,15 +140,8 @@ impl Scanner {
     }
 
     fn index(&mut self) {
-        let mut starts = Vec::new();
-        let mut last = None;
-        for (at, literal) in (0..).zip(&self.literals) {
-            let hash = literal.window.hash();
-            if last != Some(hash) {
-                starts.push(at);
-                last = Some(hash);
-            }
-            self.windows.insert(hash);
+        for literal in &self.literals {
+            self.windows.insert(literal.window.hash());
             let behind = (literal.start + literal.before) as usize + MIN_LITERAL;
             let end = literal.end as usize;
             let behind = self.texts.get(behind).filter(|_| behind < end);
@@ -152,14 +150,11 @@ impl Scanner {
                 self.longer.insert(spread(literal.window.followed_by(byte)));
             }
         }
-        starts.push(u32::try_from(self.literals.len()).unwrap_or(u32::MAX));
-        self.starts = starts.into();
-        let before = |sum: &mut u32, word: &u64| {
-            let rank = *sum;
-            *sum += word.count_ones();
-            Some(rank)
+        let begin = |bucket: usize| {
+            let before = self.literals.partition_point(|literal| literal.window.bucket() < bucket);
+            u32::try_from(before).unwrap_or(u32::MAX)
         };
-        self.ranks = self.windows.0.iter().scan(0, before).collect();
+        self.starts = (0..=BUCKETS).map(begin).collect();
     }
 
     /// Calls `found` with the number of each literal in `text`, maybe more than once.
@@ -194,15 +189,9 @@ impl Scanner {
         }
     }
 
-    /// The literals that share the hash of a window, which is in the set.
+    /// The literals of a window's bucket.
     fn candidates(&self, window: Window) -> &[Literal] {
-        let hash = window.hash();
-        let word = usize::from(hash / 64);
-        let (Some(bits), Some(&rank)) = (self.windows.0.get(word), self.ranks.get(word)) else {
-            return &[];
-        };
-        let below = bits & ((1 << (hash % 64)) - 1);
-        let at = (rank + below.count_ones()) as usize;
+        let at = window.bucket();
         let (Some(&start), Some(&end)) = (self.starts.get(at), self.starts.get(at + 1)) else {
             return &[];
         };
