@@ -176,4 +176,7 @@ fn one_address_can_neither_fill_the_waiting_room_nor_guess_for_ever() {
         b"OSSEC A:'web01'\n",
     );
     assert!(answer.starts_with("OSSEC K:'1024 "), "{answer}");
+    let accounts = world.server.accounts();
+    let ends: u64 = accounts.iter().filter(|(name, _)| *name != "received").map(|(_, n)| n).sum();
+    assert_eq!((world.account("received"), ends), (13, 13), "{accounts:?}");
 }
