@@ -15,7 +15,7 @@ cleanup() {
   rm -rf "$demo"
 }
 trap cleanup EXIT
-trap 'exit 1' INT TERM
+trap 'exit 1' INT TERM HUP PIPE
 
 say() { printf '\n\033[1m%s\033[0m\n' "$*"; }
 
