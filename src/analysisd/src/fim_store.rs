@@ -196,9 +196,10 @@ impl FimStore {
                 self.maintenance.scan_completed(&self.folder, location, now);
                 return Ok(Outcome::Swallowed(Reason::ScanCompleted));
             }
-            Message::File { sum, sum_text, path, diff } => {
+            Message::Answer(_) => return Ok(Outcome::Swallowed(Reason::Unchanged)),
+            Message::File { sum, sum_text, path, data } => {
                 let text = if sum == Sum::Deleted { b"-1" } else { sum_text };
-                (Seen { sum, text }, fim::path::printable(path), diff)
+                (Seen { sum, text }, fim::path::printable(path), data)
             }
         };
         if self.policy.ignores(&path) {

@@ -2,6 +2,7 @@
 
 use crate::change::changes;
 use crate::message::{self, Message};
+use crate::note::Notes;
 use crate::sum::Sum;
 use crate::{path, report};
 
@@ -18,12 +19,13 @@ impl Random {
 }
 
 fn read_everything(payload: &[u8]) {
-    let Ok(Message::File { sum, sum_text, path, diff }) = Message::parse(payload) else { return };
+    let Ok(Message::File { sum, sum_text, path, data }) = Message::parse(payload) else { return };
+    let (_, diff) = Notes::split(data.unwrap_or_default());
     assert!(!path.is_empty() && !path.contains(&b'\n'));
     let shown = path::printable(path);
     assert!(shown.iter().all(|&b| b >= b' ' && b != 0x7f));
     assert_eq!(path::unescape(&path::escape(path)).as_ref(), path);
-    let again = message::write(sum_text, path, diff);
+    let again = message::write(sum_text, path, data);
     assert!(Message::parse(&again).is_ok());
     let known = Sum::parse(b"1:33188:0:0:a:b:c");
     if let (Sum::Present(now), Ok(Sum::Present(known))) = (sum, known) {

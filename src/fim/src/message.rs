@@ -1,20 +1,24 @@
-//! The message on queue kind `8`: `<sum> <path>`, then, with a text diff, a newline and the diff.
+//! The message on queue kind `8`: `<sum> <path>`, then, if there is more to say, a newline and the data: notes, then a text diff.
 //!
 //! Example: `12:33188:0:0:07a8...:2e6b...:f4e8... /etc/motd\n1c1\n< one\n---\n> two\n`. A deleted file is `-1 <path>`; the bare word
 //! `syscheck-db-completed` ends each scan. A path never holds a newline here: senders escape it ([`crate::path`]).
+//! Notes are told in [`crate::note`]; what an agent answers to a manager of its own kind in [`crate::digest`].
 
 use std::fmt;
 
+use crate::digest::Answer;
 use crate::sum::{Sum, SumError};
 
 /// What a finished scan sends.
 pub const COMPLETED: &[u8] = b"syscheck-db-completed";
 
 /// One message, borrowed from the event's payload.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Message<'a> {
     /// A scan is through.
     Completed,
+    /// The manager had asked.
+    Answer(Answer),
     /// A file looks like this now.
     File {
         /// What it looks like.
@@ -23,8 +27,8 @@ pub enum Message<'a> {
         sum_text: &'a [u8],
         /// Its path as sent; may hold control bytes when the sender is not ours.
         path: &'a [u8],
-        /// What changed in its text, never empty.
-        diff: Option<&'a [u8]>,
+        /// Notes and diff, never empty; [`Notes::split`](crate::note::Notes::split) takes them apart.
+        data: Option<&'a [u8]>,
     },
 }
 
@@ -35,25 +39,28 @@ impl<'a> Message<'a> {
         if payload == COMPLETED {
             return Ok(Self::Completed);
         }
+        if let Some(answer) = Answer::parse(payload) {
+            return Ok(Self::Answer(answer));
+        }
         let (sum_text, rest) = split_at(payload, b' ').ok_or(MessageError::NoPath)?;
-        let (path, diff) = match split_at(rest, b'\n') {
-            Some((path, diff)) => (path, Some(diff).filter(|diff| !diff.is_empty())),
+        let (path, data) = match split_at(rest, b'\n') {
+            Some((path, data)) => (path, Some(data).filter(|data| !data.is_empty())),
             None => (rest, None),
         };
         if path.is_empty() {
             return Err(MessageError::NoPath);
         }
         let sum = Sum::parse(sum_text).map_err(MessageError::Sum)?;
-        Ok(Self::File { sum, sum_text, path, diff })
+        Ok(Self::File { sum, sum_text, path, data })
     }
 }
 
 /// Writes a file's message; `path` must be escaped.
-pub fn write(sum: &[u8], path: &[u8], diff: Option<&[u8]>) -> Vec<u8> {
+pub fn write(sum: &[u8], path: &[u8], data: Option<&[u8]>) -> Vec<u8> {
     let mut payload = [sum, b" ", path].concat();
-    if let Some(diff) = diff {
+    if let Some(data) = data {
         payload.push(b'\n');
-        payload.extend_from_slice(diff);
+        payload.extend_from_slice(data);
     }
     payload
 }
@@ -98,12 +105,12 @@ mod tests {
     fn a_message_survives_the_round_trip() {
         let payload = write(b"1:2:3:4:a:b:c", b"/a b", Some(b"1c1\n< x\n"));
 
-        let Ok(Message::File { sum_text, path, diff, .. }) = Message::parse(&payload) else {
+        let Ok(Message::File { sum_text, path, data, .. }) = Message::parse(&payload) else {
             panic!("not a file")
         };
 
         assert_eq!((sum_text, path), (&b"1:2:3:4:a:b:c"[..], &b"/a b"[..]));
-        assert_eq!(diff, Some(&b"1c1\n< x\n"[..]));
+        assert_eq!(data, Some(&b"1c1\n< x\n"[..]));
     }
 
     #[test]
@@ -111,6 +118,13 @@ mod tests {
         assert_eq!(Message::parse(b"syscheck-db-completed\0"), Ok(Message::Completed));
         let Ok(Message::File { path, sum, .. }) = Message::parse(b"-1 /gone\0") else { panic!() };
         assert_eq!((path, sum), (&b"/gone"[..], Sum::Deleted));
+    }
+
+    #[test]
+    fn an_answer_is_told_apart_from_a_file() {
+        let begin = Message::parse(b"syscheck-resend 7 begin");
+        assert_eq!(begin, Ok(Message::Answer(Answer::Begin(7))));
+        assert!(Message::parse(b"syscheck-resend x begin").is_err());
     }
 
     #[test]
