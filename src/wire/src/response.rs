@@ -4,9 +4,10 @@
 //! (<agent name>) <source> <flags> <agent id|(null)> <rest>
 //! (web01) any->/var/log/auth.log NRN (null) host-deny600 - 203.0.113.9 1763719200.4242 5712 (web01) any->/var/log/auth.log (null)
 //! (msg_to_agent) [] N!S 001 syscheck restart
+//! (web01) any->syscheck N!R (null) syscheck digest
 //! ```
 //! Three flags by position: `A` all agents; `R` the agent in the parentheses, or `!` plain text instead of an active response;
-//! `S` the agent with the id.
+//! `S` the agent with the id, or, of our own making and only behind `!`, `R` the agent in the parentheses.
 
 use std::fmt;
 
@@ -55,7 +56,7 @@ impl<'a> Request<'a> {
         let (id, rest) = split_space(behind)?;
         let recipient = match flags {
             [b'A', ..] => Recipient::All,
-            [_, b'R', _] => Recipient::Name(name),
+            [_, b'R', _] | [_, b'!', b'R'] => Recipient::Name(name),
             [_, _, b'S'] => Recipient::Id(id),
             _ => Recipient::Nobody,
         };
@@ -74,6 +75,7 @@ impl<'a> Request<'a> {
         let second = if self.plain { b'!' } else { b'N' };
         let (flags, id): ([u8; 3], &[u8]) = match self.recipient {
             Recipient::All => ([b'A', second, b'N'], b"(null)"),
+            Recipient::Name(_) if self.plain => (*b"N!R", b"(null)"),
             Recipient::Name(_) => (*b"NRN", b"(null)"),
             Recipient::Id(id) => ([b'N', second, b'S'], id),
             Recipient::Nobody => ([b'N', second, b'N'], b"(null)"),
@@ -130,6 +132,14 @@ mod tests {
         let two = Request::parse(b"(msg_to_agent) [] N!S 001 syscheck restart\0").unwrap();
         assert_eq!(two.recipient, Recipient::Id(b"001"));
         assert_eq!(two.message().to_bytes(), b"#!-syscheck restart");
+        let name = Request::parse(b"(web01) any->syscheck N!R (null) syscheck digest").unwrap();
+        assert_eq!(
+            (name.recipient, name.plain, name.rest),
+            (Recipient::Name(b"web01"), true, &b"syscheck digest"[..])
+        );
+        let mut again = Vec::new();
+        name.write(b"(web01) any->syscheck", &mut again);
+        assert_eq!(again, b"(web01) any->syscheck N!R (null) syscheck digest");
         let all = Request::parse(b"(msg_to_agent) [] A!N (null) syscheck restart").unwrap();
         assert_eq!((all.recipient, all.plain), (Recipient::All, true));
         let none = Request::parse(b"(x) y NNN (null) z").unwrap();
