@@ -218,12 +218,17 @@ fn write_changes(file: &FileFacts<'_>, object: &mut Object<'_>) {
         object.number(b"perm_before", old.into());
         object.number(b"perm_after", new.into());
     }
+    for (name, new) in after.more {
+        let old = before.more.iter().find(|(known, _)| known == name);
+        object.pair(name.as_bytes(), old.map(|(_, old)| old.as_slice()), Some(new));
+    }
 }
 
 impl FileState<'_> {
     fn has_any(&self) -> bool {
         [self.md5, self.sha1, self.sha256, self.owner, self.group].iter().any(Option::is_some)
             || self.mode.is_some()
+            || !self.more.is_empty()
     }
 }
 
@@ -371,6 +376,7 @@ mod tests {
 
     #[test]
     fn an_alert_of_an_agents_file_names_the_agent() {
+        let (before, after) = ([("inode", b"3".to_vec())], [("inode", b"4".to_vec())]);
         let alert = Alert {
             id: AlertId { epoch: 1_700_000_000, number: 1 },
             mail: false,
@@ -392,8 +398,18 @@ mod tests {
                 full_log: b"f",
                 file: Some(FileFacts {
                     path: b"/etc/x",
-                    before: FileState { md5: Some(b"a"), mode: Some(1), ..FileState::default() },
-                    after: FileState { md5: Some(b"b"), mode: Some(2), ..FileState::default() },
+                    before: FileState {
+                        md5: Some(b"a"),
+                        mode: Some(1),
+                        more: &before,
+                        ..FileState::default()
+                    },
+                    after: FileState {
+                        md5: Some(b"b"),
+                        mode: Some(2),
+                        more: &after,
+                        ..FileState::default()
+                    },
                 }),
                 ..Event::default()
             },
@@ -406,7 +422,7 @@ mod tests {
             concat!(
                 r#"{"rule":{"level":7,"comment":"changed","sidid":550,"firedtimes":1,"group":"ossec,","groups":["ossec"]},"#,
                 r#""id":"1700000000.1","TimeStamp":1700000000000,"location":"(web01) 10.0.0.5->syscheck","full_log":"f","#,
-                r#""SyscheckFile":{"path":"/etc/x","md5_before":"a","md5_after":"b","perm_before":1,"perm_after":2},"#,
+                r#""SyscheckFile":{"path":"/etc/x","md5_before":"a","md5_after":"b","perm_before":1,"perm_after":2,"inode_before":"3","inode_after":"4"},"#,
                 r#""hostname":"(web01) 10.0.0.5->syscheck","decoder_desc":{},"agent_name":"web01","agentip":"10.0.0.5","#,
                 r#""timestamp":"2023 Nov 14 22:13:20","logfile":"syscheck"}"#,
                 "\n"

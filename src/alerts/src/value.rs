@@ -141,6 +141,8 @@ pub struct FileState<'a> {
     pub group: Option<&'a [u8]>,
     /// Mode bits with the file type.
     pub mode: Option<u32>,
+    /// Attributes beyond the original's, by name: `inode`, `acl`.
+    pub more: &'a [(&'static str, Vec<u8>)],
 }
 
 /// Who saw an event, read from its location.

@@ -422,6 +422,7 @@ fn builtin(news: FimEvent) -> (Builtin, Vec<u8>, Option<FileDetails>) {
         path: news.path,
         before: attributes(news.before),
         after: attributes(news.after),
+        fields: Vec::new(),
     };
     (builtin, news.text, Some(details))
 }
@@ -434,5 +435,6 @@ fn attributes(values: fim::report::Values) -> FileAttributes {
         owner: values.owner,
         group: values.group,
         mode: values.mode,
+        more: Vec::new(),
     }
 }

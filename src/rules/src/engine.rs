@@ -205,6 +205,13 @@ impl Engine {
         if let Some(file) = file {
             let path = decoded.append(&file.path);
             decoded.set(Field::FileName, path);
+            for (name, value) in &file.fields {
+                let name = decoded.append(name.as_bytes());
+                let value = decoded.append(value);
+                decoded.named.push((name, value));
+                // The text has them in other words, or not at all.
+                decoded.has_foreign_values = true;
+            }
             decoded.file = Some(Box::new(file));
         }
         let mut open = std::mem::take(&mut decoded.open);

@@ -255,6 +255,8 @@ pub struct FileDetails {
     pub before: FileAttributes,
     /// Attributes now.
     pub after: FileAttributes,
+    /// What else is known of the change, for rules (`<field name="who.user">`) and outputs.
+    pub fields: Vec<(&'static str, Vec<u8>)>,
 }
 
 /// Attributes of a file at one time.
@@ -272,6 +274,8 @@ pub struct FileAttributes {
     pub group: Option<Vec<u8>>,
     /// Mode bits with the file type.
     pub mode: Option<u32>,
+    /// Attributes beyond the original's, by name.
+    pub more: Vec<(&'static str, Vec<u8>)>,
 }
 
 impl Default for Decoded {

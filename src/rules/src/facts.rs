@@ -79,5 +79,6 @@ fn file_state(attributes: &FileAttributes) -> alerts::FileState<'_> {
         owner: attributes.owner.as_deref(),
         group: attributes.group.as_deref(),
         mode: attributes.mode,
+        more: &attributes.more,
     }
 }

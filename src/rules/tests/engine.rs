@@ -241,6 +241,30 @@ fn a_changed_file_reaches_the_rules_with_its_facts() {
 }
 
 #[test]
+fn who_changed_a_file_is_a_field_for_rules_and_no_user_for_responses() {
+    let mut bench = Bench::new(
+        r#"<rule id="550" level="7"><category>ossec</category><decoded_as>syscheck_integrity_changed</decoded_as><description>d</description></rule>
+        <rule id="600" level="12"><if_sid>550</if_sid><field name="who.login_user">^bob$</field><description>d</description></rule>"#,
+    );
+    let raw = RawEvent {
+        moment: Moment::utc(1_700_000_000),
+        location: b"syscheck",
+        payload: b"Integrity checksum changed for: '/x'\n",
+    };
+    for (user, rule) in [("alice", 550), ("bob", 600)] {
+        let fields = vec![("who.login_user", user.into())];
+        let details = FileDetails { path: b"/x".to_vec(), fields, ..FileDetails::default() };
+        let builtin = Builtin::FileChanged(FileChange::First);
+        let mut event = bench.engine.decode_builtin(builtin, &raw, Some(details));
+        let judgement = bench.engine.judge(&mut bench.state, &mut event, &mut bench.world);
+        let alert = judgement.alert(&bench.engine, &event, 1).unwrap();
+        assert_eq!(alert.rule.id, rule);
+        assert_eq!((alert.event.srcuser, alert.event.dstuser), (None, None));
+        assert_eq!(alert.event.fields, [(&b"who.login_user"[..], user.as_bytes())]);
+    }
+}
+
+#[test]
 fn responses_are_bound_by_level_group_or_number() {
     let responses = vec![
         ResponseBinding { level: Some(5), ..ResponseBinding::default() },
