@@ -13,6 +13,7 @@ pub mod note;
 pub mod path;
 pub mod report;
 pub mod sum;
+pub mod who;
 
 pub use message::Message;
 pub use sum::{Attributes, Record, Sum};
