@@ -6,6 +6,7 @@
 
 pub mod background;
 pub mod datagrams;
+pub mod fanotify;
 pub mod host;
 pub mod memory;
 pub mod messages;
