@@ -4,6 +4,7 @@
 use libfuzzer_sys::fuzz_target;
 use wire::control::{FromAgent, ToAgent};
 use wire::keepalive::{AgentInfo, Keepalive, system_and_version};
+use wire::ours::{FromOurs, Mark, ToOurs};
 use wire::response::Request;
 use wire::shared::{Assembler, is_plain};
 
@@ -12,9 +13,17 @@ fuzz_target!(|bytes: &[u8]| {
         && let Ok(keepalive) = Keepalive::parse(text)
     {
         assert!(keepalive.sums().count() <= bytes.len());
-        let _ = (keepalive.merged(), system_and_version(keepalive.uname));
+        let _ = (keepalive.merged(), system_and_version(keepalive.uname), keepalive.mark());
     }
-    let _ = AgentInfo::parse(bytes);
+    let _ = (AgentInfo::parse(bytes), Mark::parse(bytes));
+    let mut again = Vec::new();
+    if let Some(message) = ToOurs::parse(bytes) {
+        message.write(&mut again);
+        assert_eq!(again, bytes);
+    } else if let Some(message) = FromOurs::parse(bytes) {
+        message.write(&mut again);
+        assert_eq!(again, bytes);
+    }
     let message = ToAgent::parse(bytes);
     if bytes.len() <= wire::control::MAX_CONTROL && !matches!(message, ToAgent::FileBegin { .. }) {
         assert_eq!(message.to_bytes(), bytes);

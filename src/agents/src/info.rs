@@ -137,8 +137,12 @@ mod tests {
         let now = SystemTime::now();
         assert!(!touch(root.path(), &agent, now).unwrap());
         assert_eq!(status(root.path(), &agent, now), Status::NeverConnected);
-        write(root.path(), &agent, &AgentInfo { uname: b"Linux web01", method: Some(Method::Aes) })
-            .unwrap();
+        write(
+            root.path(),
+            &agent,
+            &AgentInfo { uname: b"Linux web01", method: Some(Method::Aes), mark: None },
+        )
+        .unwrap();
         let file = root.path().join("queue/agent-info/web01-10.9.2.0");
         assert_eq!(fs::read(&file).unwrap(), b"Linux web01\ncrypto_method:aes\n");
         assert!(touch(root.path(), &agent, now - Duration::from_secs(4000)).unwrap());

@@ -375,7 +375,8 @@ impl Server {
         };
         let noted = match touched {
             Ok(false) => {
-                let info = AgentInfo { uname: keepalive.uname, method: Some(taken.method) };
+                let mark = keepalive.mark();
+                let info = AgentInfo { uname: keepalive.uname, method: Some(taken.method), mark };
                 info::write(&self.root, &entry.agent, &info)
             }
             other => other.map(drop),

@@ -14,6 +14,7 @@ use std::fmt;
 use crate::control::{MARK, MAX_CONTROL};
 use crate::digest::Md5Hex;
 use crate::key::Method;
+use crate::ours::Mark;
 
 /// The one shared file that holds all others.
 pub const MERGED: &[u8] = b"merged.mg";
@@ -71,6 +72,14 @@ impl<'a> Keepalive<'a> {
     /// The agent's sum of merged.mg; `None` when it doesn't mention it.
     pub fn merged(&self) -> Option<&'a [u8]> {
         self.sums().filter_map(Result::ok).find(|file| file.name == MERGED).map(|file| file.sum)
+    }
+}
+
+impl Keepalive<'_> {
+    /// What an agent of ours says about itself behind the sum of merged.mg and an empty line.
+    pub fn mark(&self) -> Option<Mark> {
+        let end = memchr::memmem::find(self.files, b" merged.mg\n\n")?;
+        self.files.get(end + b" merged.mg\n\n".len()..).and_then(Mark::parse)
     }
 }
 
@@ -138,6 +147,8 @@ pub struct AgentInfo<'a> {
     pub uname: &'a [u8],
     /// How the agent seals; `None` in files of older managers.
     pub method: Option<Method>,
+    /// What an agent of ours said about itself, as a line of its own: `oxsec=1;suspended;1f00ba42;`.
+    pub mark: Option<Mark>,
 }
 
 impl<'a> AgentInfo<'a> {
@@ -148,7 +159,8 @@ impl<'a> AgentInfo<'a> {
         let method = lines
             .find_map(|line| line.strip_prefix(b"crypto_method:"))
             .and_then(|name| std::str::from_utf8(name).ok()?.trim().parse().ok());
-        Self { uname, method }
+        let mark = file.split(|&b| b == b'\n').skip(1).find_map(Mark::parse);
+        Self { uname, method, mark }
     }
 
     /// Appends the file's bytes.
@@ -158,6 +170,10 @@ impl<'a> AgentInfo<'a> {
         if let Some(method) = self.method {
             out.extend_from_slice(b"crypto_method:");
             out.extend_from_slice(method.name().as_bytes());
+            out.push(b'\n');
+        }
+        if let Some(mark) = &self.mark {
+            mark.write(out);
             out.push(b'\n');
         }
     }
@@ -189,6 +205,7 @@ impl std::error::Error for KeepaliveError {}
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ours::State;
 
     fn report() -> Vec<u8> {
         let mut message = Vec::new();
@@ -215,6 +232,20 @@ mod tests {
     }
 
     #[test]
+    fn a_mark_of_ours_is_found_in_front_of_the_tail_and_stays_out_of_the_sums() {
+        let mark = Mark { state: State::Running, run: 7 };
+        let mut tail = Vec::new();
+        mark.write(&mut tail);
+        tail.extend_from_slice(b"letters");
+        let report = Report { system: b"L", agent_conf: None, merged: None, tail: &tail };
+        let mut message = Vec::new();
+        report.write(&mut message);
+        let read = Keepalive::parse(&message[MARK.len()..]).unwrap();
+        assert_eq!((read.mark(), read.merged()), (Some(mark), Some(&b"x"[..])));
+        assert_eq!(Keepalive::parse(b"L\nx merged.mg\n\nabc").unwrap().mark(), None);
+    }
+
+    #[test]
     fn every_truncation_is_read_without_a_wrong_sum() {
         let message = report();
         let whole = Md5Hex::of(b"merged");
@@ -238,12 +269,17 @@ mod tests {
 
     #[test]
     fn the_info_file_is_read_back() {
-        let info = AgentInfo { uname: b"Linux h", method: Some(Method::Blowfish) };
+        let mut info = AgentInfo { uname: b"Linux h", method: Some(Method::Blowfish), mark: None };
         let mut file = Vec::new();
         info.write(&mut file);
         assert_eq!(file, b"Linux h\ncrypto_method:blowfish\n");
         assert_eq!(AgentInfo::parse(&file), info);
         assert_eq!(AgentInfo::parse(b"").method, None);
+        info.mark = Some(Mark { state: State::Suspended, run: 0xbeef });
+        info.write(&mut file);
+        let second = &file[b"Linux h\ncrypto_method:blowfish\n".len()..];
+        assert_eq!(second, b"Linux h\ncrypto_method:blowfish\noxsec=1;suspended;0000beef;\n");
+        assert_eq!(AgentInfo::parse(second), info);
     }
 
     #[test]

@@ -15,6 +15,7 @@
 //! | [`response`]| what remoted is asked to send to agents             | `(web01) any->/x NRN (null) ban600 …`  |
 //! | [`forward`] | an agent's event on its way to analysisd            | `1:(web01) any->/var/log/x:hi`         |
 //! | [`enroll`]  | question and answer of enrolment                    | `OSSEC A:'web01'`                      |
+//! | [`ours`]    | between our agents and our manager only             | `#!-oxsec prove 00ff…`                 |
 //! | [`syslog`]  | syslog from the network: framing, priority          | `<13>Nov 21 10:00:00 h p[1]: hi`       |
 
 pub mod control;
@@ -27,6 +28,7 @@ pub mod forward;
 pub mod keepalive;
 pub mod key;
 pub mod merged;
+pub mod ours;
 pub mod queue;
 pub mod response;
 pub mod sealed;
