@@ -88,6 +88,17 @@ impl Fanotify {
         self.mark(folder, libc::FAN_MARK_ADD | libc::FAN_MARK_FILESYSTEM)
     }
 
+    /// Gives up all watches.
+    ///
+    /// # Errors
+    /// None that is known of.
+    pub fn clear(&self) -> io::Result<()> {
+        // Any folder will do.
+        let root = rustix::fs::open("/", rustix::fs::OFlags::DIRECTORY, rustix::fs::Mode::empty())?;
+        self.mark(root.as_fd(), libc::FAN_MARK_FLUSH)?;
+        self.mark(root.as_fd(), libc::FAN_MARK_FLUSH | libc::FAN_MARK_FILESYSTEM)
+    }
+
     fn mark(&self, folder: BorrowedFd<'_>, flags: libc::c_uint) -> io::Result<()> {
         let (group, folder) = (self.0.as_raw_fd(), folder.as_raw_fd());
         // SAFETY: a null path stands for the descriptor itself (fanotify_mark(2)); both descriptors are borrowed for the call.

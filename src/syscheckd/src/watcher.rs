@@ -247,7 +247,7 @@ impl Watcher {
 
     fn take_settings(&mut self, syscheck: &Syscheck) -> io::Result<()> {
         let plan = Plan::new(syscheck).map_err(too_long)?;
-        let realtime = if plan.has_realtime() { Some(Realtime::new()?) } else { None };
+        let realtime = if plan.has_realtime() { Some(Realtime::new(None)?) } else { None };
         let table = realtime.as_ref().map(Realtime::table);
         self.plan = Arc::new(plan);
         self.realtime = realtime;
@@ -260,12 +260,12 @@ impl Watcher {
 
     fn read_events(&mut self, now: Instant) {
         let Some(realtime) = &mut self.realtime else { return };
-        for touched in realtime.read() {
+        for touched in realtime.read(|_, _| {}) {
             let noted = match touched {
-                Touched::Path(path) => {
+                Touched::Path { path, busy } => {
                     let entry = self.plan.entry_for(&path);
                     let wanted = entry.is_some_and(|entry| entry.options.realtime);
-                    !wanted || self.settling.touch(path, now)
+                    !wanted || self.settling.touch(path, busy, now)
                 }
                 Touched::FolderGone(folder) => {
                     let below = self.known.below(&folder);

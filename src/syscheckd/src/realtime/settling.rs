@@ -1,0 +1,199 @@
+//! Waiting until a path is quiet, so that a burst of events is one look. Pure: told what time it is.
+//!
+//! A first change is looked at almost at once. A file that someone holds open and writes to waits a little longer for the rest, and a
+//! path that was looked at a moment ago waits until a second has passed since: one report a second, however often it changes.
+
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap, VecDeque};
+use std::time::{Duration, Instant};
+
+/// How long a path must be quiet before it is looked at.
+pub const QUIET: Duration = Duration::from_millis(10);
+
+/// The same for a file that is being written to and was not closed yet.
+pub const BUSY_QUIET: Duration = Duration::from_millis(100);
+
+/// A path that is never quiet is looked at nevertheless, this long after its first event; and from one look at a path to the next.
+pub const LONGEST_WAIT: Duration = Duration::from_secs(1);
+
+/// Paths that wait at a time; more are an overflow.
+pub const MAX_SETTLING: usize = 65_536;
+
+/// Paths that had events and are waited for until they are quiet.
+#[derive(Debug, Default)]
+pub struct Settling {
+    events: HashMap<Vec<u8>, Times>,
+    /// When to look whether a path is due; no path is in it twice.
+    queue: BinaryHeap<Entry>,
+    /// When paths were taken, newest last, back to [`LONGEST_WAIT`] ago.
+    taken: VecDeque<(Instant, Vec<u8>)>,
+    last_taken: HashMap<Vec<u8>, Instant>,
+}
+
+/// Earliest first.
+type Entry = Reverse<(Instant, Vec<u8>)>;
+
+#[derive(Debug)]
+struct Times {
+    /// Due at this time in any case.
+    latest: Instant,
+    /// Not due before.
+    earliest: Instant,
+    /// When it will have been quiet.
+    quiet: Instant,
+}
+
+impl Times {
+    fn due(&self) -> Instant {
+        self.quiet.max(self.earliest).min(self.latest)
+    }
+}
+
+impl Settling {
+    /// Notes an event; `busy` when the file is being written to and still open. False when too many paths wait already.
+    #[must_use]
+    pub fn touch(&mut self, path: Vec<u8>, busy: bool, now: Instant) -> bool {
+        let quiet = now + if busy { BUSY_QUIET } else { QUIET };
+        if let Some(times) = self.events.get_mut(&path) {
+            // Closing ends what writing began.
+            times.quiet = quiet;
+            return true;
+        }
+        if self.events.len() >= MAX_SETTLING {
+            return false;
+        }
+        self.forget_taken(now);
+        let earliest = self.last_taken.get(&path).map_or(now, |&taken| taken + LONGEST_WAIT);
+        let times = Times { latest: now + LONGEST_WAIT, earliest, quiet };
+        self.queue.push(Reverse((now + QUIET, path.clone())));
+        self.events.insert(path, times);
+        true
+    }
+
+    /// Takes a path that has been quiet, or has waited long enough.
+    pub fn take(&mut self, now: Instant) -> Option<Vec<u8>> {
+        loop {
+            if self.next_due()? > now {
+                return None;
+            }
+            let Reverse((_, path)) = self.queue.pop()?;
+            let times = self.events.get(&path)?;
+            let (due, earliest) = (times.due(), times.earliest);
+            if due <= now {
+                self.events.remove(&path);
+                self.last_taken.insert(path.clone(), now);
+                self.taken.push_back((now, path.clone()));
+                return Some(path);
+            }
+            // What is busy may be closed at any moment: look again soon.
+            let again = due.min((now + QUIET).max(earliest));
+            self.queue.push(Reverse((again, path)));
+        }
+    }
+
+    /// When to call [`Self::take`] again; may be a little early.
+    pub fn next_due(&self) -> Option<Instant> {
+        self.queue.peek().map(|Reverse((due, _))| *due)
+    }
+
+    /// How many paths wait.
+    pub fn len(&self) -> usize {
+        self.events.len()
+    }
+
+    /// Whether none waits.
+    pub fn is_empty(&self) -> bool {
+        self.events.is_empty()
+    }
+
+    /// Forgets all of them.
+    pub fn clear(&mut self) {
+        *self = Self::default();
+    }
+
+    fn forget_taken(&mut self, now: Instant) {
+        while let Some((when, _)) = self.taken.front()
+            && (now.saturating_duration_since(*when) >= LONGEST_WAIT
+                || self.taken.len() > MAX_SETTLING)
+        {
+            let Some((when, path)) = self.taken.pop_front() else { return };
+            if self.last_taken.get(&path) == Some(&when) {
+                self.last_taken.remove(&path);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MS: Duration = Duration::from_millis(1);
+
+    /// Touches at these milliseconds, and says at which ones it was taken.
+    fn taken(touches: impl IntoIterator<Item = u32> + Clone, busy: bool) -> Vec<u32> {
+        let start = Instant::now();
+        let mut settling = Settling::default();
+        let mut taken = Vec::new();
+        for millisecond in 0..5000 {
+            let now = start + millisecond * MS;
+            if touches.clone().into_iter().any(|touch| touch == millisecond) {
+                assert!(settling.touch(b"/a".to_vec(), busy, now));
+            }
+            taken.extend(settling.take(now).map(|_| millisecond));
+        }
+        assert!(settling.is_empty() && settling.next_due().is_none());
+        taken
+    }
+
+    #[test]
+    fn a_single_change_is_taken_almost_at_once() {
+        assert_eq!(taken([5], false), [15]);
+    }
+
+    #[test]
+    fn a_file_that_is_written_to_is_waited_for() {
+        assert_eq!(taken([0, 50, 140], true), [240]);
+    }
+
+    #[test]
+    fn closing_ends_the_wait() {
+        let start = Instant::now();
+        let mut settling = Settling::default();
+        assert!(settling.touch(b"/a".to_vec(), true, start));
+        assert!(settling.touch(b"/a".to_vec(), false, start + 20 * MS));
+        assert_eq!(settling.take(start + 29 * MS), None);
+        assert_eq!(settling.take(start + 40 * MS), Some(b"/a".to_vec()));
+    }
+
+    #[test]
+    fn a_path_that_is_never_quiet_is_taken_once_a_second() {
+        assert_eq!(taken(0..2500, false), [1000, 2001, 3001]);
+    }
+
+    #[test]
+    fn a_path_that_changes_again_waits_until_a_second_has_passed() {
+        assert_eq!(taken([0, 100, 300], false), [10, 1010]);
+    }
+
+    #[test]
+    fn a_thousand_paths_are_all_taken_soon() {
+        let start = Instant::now();
+        let mut settling = Settling::default();
+        for number in 0..1000_u32 {
+            assert!(settling.touch(number.to_le_bytes().to_vec(), false, start));
+        }
+        let count = std::iter::from_fn(|| settling.take(start + 10 * MS)).count();
+        assert_eq!(count, 1000);
+    }
+
+    #[test]
+    fn too_many_paths_are_an_overflow() {
+        let start = Instant::now();
+        let mut settling = Settling::default();
+        for number in 0..MAX_SETTLING {
+            assert!(settling.touch(number.to_le_bytes().to_vec(), false, start));
+        }
+        assert!(!settling.touch(b"/one/more".to_vec(), false, start));
+    }
+}
