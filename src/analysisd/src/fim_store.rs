@@ -10,8 +10,10 @@
 //! Rules of the judgement: host-daemons specification 6.7, analysis-engine specification 7.1.
 
 mod database;
+mod files;
 #[cfg(test)]
 mod golden;
+mod lines;
 mod maintenance;
 #[cfg(test)]
 mod tests;
@@ -29,8 +31,10 @@ use fim::report::{self, Values};
 use fim::{Message, Sum};
 use rustix::fs::{Mode, OFlags};
 
-pub(crate) use database::file_name;
-use database::{Counter, Database, Known, OpenFiles};
+use database::{Database, Known};
+use files::OpenFiles;
+pub(crate) use files::file_name;
+use lines::Counter;
 use maintenance::{Maintenance, Update};
 
 /// Baseline files that are open at a time; the others are opened again when their host reports.
@@ -183,7 +187,7 @@ impl FimStore {
             Ok(message) => message,
             Err(error) => return Ok(Outcome::Invalid(Invalid::Message(error))),
         };
-        let Some(name) = database::file_name(location) else {
+        let Some(name) = files::file_name(location) else {
             return Ok(Outcome::Invalid(Invalid::Location));
         };
         if !self.databases.contains_key(&name) && self.databases.len() >= MAX_LOCATIONS {
@@ -215,10 +219,19 @@ impl FimStore {
     pub(crate) fn flush(&mut self) -> Result<(), StoreError> {
         while let Some(name) = self.dirty.first() {
             if let Some(database) = self.databases.get_mut(name) {
-                let file = self.open.file(&self.folder, name);
-                let written = file.and_then(|file| database.flush(&self.folder, name, file));
-                let shown = || database::path_of(&self.directory, name);
-                written.map_err(|source| StoreError::new("write", &shown(), source))?;
+                let shown = || files::path_of(&self.directory, name);
+                let failed = |source| StoreError::new("write", &shown(), source);
+                let file = self.open.file(&self.folder, name).map_err(failed)?;
+                database.flush(&self.folder, name, file).map_err(failed)?;
+                if database.wants_compaction() {
+                    match database.compact(&self.folder, name, file) {
+                        Ok(fresh) => self.open.replace(name, fresh),
+                        Err(error) => log::warn!(
+                            "integrity database '{}' could not be written anew without superseded lines: {error}; it stays as it is",
+                            shown().display()
+                        ),
+                    }
+                }
             }
             self.dirty.pop_first();
         }
@@ -236,7 +249,7 @@ impl FimStore {
         diff: Option<&[u8]>,
         now: i64,
     ) -> Result<Outcome, StoreError> {
-        let shown = database::path_of(&self.directory, name);
+        let shown = files::path_of(&self.directory, name);
         let mut switches = self.policy.switches();
         let may_report_first_scan = self.policy.alert_first_scan;
         let (database, file) = self.database(name)?;
@@ -263,7 +276,7 @@ impl FimStore {
 
     /// A database and its file; read when it is not in memory yet, or was emptied by an administrator's tool since.
     fn database(&mut self, name: &[u8]) -> Result<(&mut Database, &File), StoreError> {
-        let shown = database::path_of(&self.directory, name);
+        let shown = files::path_of(&self.directory, name);
         let failed = |source| StoreError::new("read", &shown, source);
         let waits = self.dirty.contains(name);
         if !waits {

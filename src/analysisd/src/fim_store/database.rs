@@ -1,97 +1,90 @@
 //! One host's baseline: a text file that is appended to, and where each path's line lies in it.
 //!
-//! Line: `FFF<sum> !<epoch> <path>\n`, for instance `!++12:33188:0:0:07a8...:2e6b...:f4e8... !1795220196 /etc/motd`; `FFF` counts the
-//! changes ([`Counter`]). A superseded line gets `#` over its first byte, so that a path's last line without `#` is the one that holds.
-//! Old lines have no `!<epoch>`. The file stays on disk: memory holds 32 bytes a path, a keyed 128-bit hash and the place.
-//! Beside it, `.<location>.cpt` with `#!X` says that one whole scan was received.
+//! The lines are described in [`super::lines`]. A superseded one gets `#` over its first byte, so that a path's last line without `#` is
+//! the one that holds. The file stays on disk; memory holds 16 bytes a path (17 to 39 with what a hash table leaves free): a keyed
+//! 64-bit hash, and the place. Two paths of one hash, once in 10^9 databases of 100,000 files, would be told as new in turn.
+//! When superseded lines are more than half of a file of some size, it is written anew without them ([`Database::compact`]).
 //!
 //! New lines are written before old ones are struck out, at places that are known: a write that was cut short is repaired by
 //! the next one, or, after a crash, by [`Database::load`], which drops a last line without newline and strikes out doubles.
 
 use std::collections::HashMap;
 use std::collections::hash_map::RandomState;
-use std::ffi::OsStr;
 use std::fs::File;
-use std::hash::BuildHasher;
-use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
-use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{FileExt, MetadataExt};
-use std::path::{Path, PathBuf};
+use std::hash::{BuildHasher, BuildHasherDefault, Hasher};
+use std::io::{self, BufWriter, Write};
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
 
-use rustix::fs::{AtFlags, Mode, OFlags};
+use super::files::{has_marker, put_in_place, successor, write_marker};
+use super::lines::{Counter, Line, Lines};
 
-/// Longest line that is read; the longest that is written is an event's payload and its time.
-const MAX_LINE: u64 = 128 * 1024;
-
-/// `.`, the name and `.cpt` must fit into the 255 bytes of a file name.
-const MAX_NAME: usize = 250;
-
-/// How often a path changed, as the first three bytes of its line say it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Counter(u8);
-
-impl Counter {
-    /// Not yet changed.
-    pub(super) const NEVER: Self = Self(0);
-
-    /// Number of earlier changes, 0 to 4, where 4 is "more than three".
-    pub(super) fn earlier_changes(self) -> u8 {
-        self.0
-    }
-
-    /// The counter of the line after one more change.
-    pub(super) fn after_change(self) -> Self {
-        Self((self.0 + 1).min(4))
-    }
-
-    fn flags(self) -> &'static [u8; 3] {
-        match self.0 {
-            0 => b"+++",
-            1 => b"!++",
-            2 => b"!!+",
-            3 => b"!!!",
-            _ => b"!!?",
-        }
-    }
-
-    fn parse(flags: &[u8]) -> Option<Self> {
-        match flags {
-            [b'+', b'+' | b'!', b'+' | b'!' | b'?'] => Some(Self(0)),
-            [b'!', b'+', b'+' | b'!' | b'?'] => Some(Self(1)),
-            b"!!+" => Some(Self(2)),
-            b"!!!" => Some(Self(3)),
-            b"!!?" => Some(Self(4)),
-            _ => None,
-        }
-    }
-}
+/// Smaller files are not compacted, in bytes.
+const COMPACT_FROM: u64 = 1 << 20;
 
 /// What a path's line says.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Known {
     pub(super) counter: Counter,
     pub(super) sum: Vec<u8>,
 }
 
-/// Where a path's line lies.
+/// Where a path's line lies: 46 bits of offset, 18 of length.
 #[derive(Debug, Clone, Copy)]
-struct Place {
-    offset: u64,
-    len: u32,
+struct Place(u64);
+
+impl Place {
+    const LEN_BITS: u32 = 18;
+
+    fn new(offset: u64, len: usize) -> Self {
+        let most = (1 << Self::LEN_BITS) - 1;
+        Self(offset << Self::LEN_BITS | (len as u64).min(most))
+    }
+
+    fn offset(self) -> u64 {
+        self.0 >> Self::LEN_BITS
+    }
+
+    /// Without its newline.
+    fn len(self) -> u64 {
+        self.0 & ((1 << Self::LEN_BITS) - 1)
+    }
 }
+
+/// The keys are hashes already.
+#[derive(Default)]
+struct AsIs(u64);
+
+impl Hasher for AsIs {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, _: &[u8]) {}
+
+    fn write_u64(&mut self, key: u64) {
+        self.0 = key;
+    }
+}
+
+type Places = HashMap<u64, Place, BuildHasherDefault<AsIs>>;
 
 /// The index of one file, and what is still to be written to it.
 #[derive(Default)]
 pub(super) struct Database {
-    keys: (RandomState, RandomState),
-    places: HashMap<u128, Place>,
+    keys: RandomState,
+    places: Places,
     /// Length of the file up to the last whole line.
     flushed: u64,
     /// Lines that come after it.
     pending: Vec<u8>,
+    /// Bytes of the lines that hold, newlines included.
+    held: u64,
     /// Places in the file of lines to strike out.
     struck: Vec<u64>,
+    /// A failed compaction is tried again when the file is as long as this.
+    compact_from: u64,
     marker: Marker,
 }
 
@@ -135,31 +128,15 @@ impl Database {
     pub(super) fn load(file: &File) -> io::Result<(Self, LoadReport)> {
         let mut database = Self::default();
         let mut report = LoadReport::default();
-        let mut reader = BufReader::with_capacity(256 * 1024, file);
-        reader.seek(SeekFrom::Start(0))?;
-        let mut line = Vec::new();
-        loop {
-            line.clear();
-            let len = (&mut reader).take(MAX_LINE).read_until(b'\n', &mut line)?;
-            if len == 0 {
-                break;
-            }
-            let Some(text) = line.strip_suffix(b"\n") else {
-                let more = skip_line(&mut reader)?;
-                report.torn_bytes = len as u64 + more.bytes;
-                if !more.ended {
-                    break;
-                }
-                database.flushed += report.torn_bytes;
-                report.torn_bytes = 0;
-                report.malformed += 1;
-                continue;
-            };
-            if !database.index(text) && !text.starts_with(b"#") && !text.is_empty() {
-                report.malformed += 1;
-            }
-            database.flushed += len as u64;
+        let mut lines = Lines::of(file)?;
+        while let Some(line) = lines.next()? {
+            let is_known = line.text.is_some_and(|text| {
+                database.index(line.offset, text) || text.starts_with(b"#") || text.is_empty()
+            });
+            report.malformed += u64::from(!is_known);
         }
+        database.flushed = lines.offset();
+        report.torn_bytes = file.metadata()?.len().saturating_sub(database.flushed);
         if report.torn_bytes > 0 {
             file.set_len(database.flushed)?;
         }
@@ -176,20 +153,25 @@ impl Database {
         self.flushed
     }
 
+    /// Whether no path is known.
+    pub(super) fn is_empty(&self) -> bool {
+        self.places.is_empty()
+    }
+
     /// What is known of a path; `None` also when the line is no longer there.
     pub(super) fn look_up(&self, file: &File, path: &[u8]) -> io::Result<Option<Known>> {
         let Some(place) = self.places.get(&self.key(path)) else { return Ok(None) };
-        let Some(line) = self.line(file, *place)? else { return Ok(None) };
-        let Some((counter, sum, found)) = parse_line(&line) else { return Ok(None) };
-        Ok((found == path).then(|| Known { counter, sum: sum.to_vec() }))
+        let Some(text) = self.line(file, *place)? else { return Ok(None) };
+        let known = Line::parse(&text).filter(|line| line.path == path);
+        Ok(known.map(|line| Known { counter: line.counter, sum: line.sum.to_vec() }))
     }
 
     /// The text at a place, in the file or waiting for it; `None` when the file ends before it.
     fn line(&self, file: &File, place: Place) -> io::Result<Option<Vec<u8>>> {
-        let len = place.len as usize;
-        let Some(at) = place.offset.checked_sub(self.flushed) else {
+        let len = usize::try_from(place.len()).unwrap_or_default();
+        let Some(at) = place.offset().checked_sub(self.flushed) else {
             let mut line = vec![0; len];
-            return match file.read_exact_at(&mut line, place.offset) {
+            return match file.read_exact_at(&mut line, place.offset()) {
                 Ok(()) => Ok(Some(line)),
                 Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(None),
                 Err(error) => Err(error),
@@ -200,16 +182,43 @@ impl Database {
         Ok(waiting.map(<[u8]>::to_vec))
     }
 
+    /// Gives every line that holds, in the order of the file: its key, its text, what it says.
+    pub(super) fn each_held(
+        &self,
+        file: &File,
+        mut take: impl FnMut(u64, &[u8], &Line<'_>) -> io::Result<()>,
+    ) -> io::Result<()> {
+        let mut give = |offset, text: &[u8]| {
+            let Some(line) = Line::parse(text) else { return Ok(()) };
+            let key = self.key(line.path);
+            match self.places.get(&key) {
+                Some(place) if place.offset() == offset => take(key, text, &line),
+                _ => Ok(()),
+            }
+        };
+        let mut lines = Lines::of(file)?;
+        while let Some(line) = lines.next()? {
+            if line.offset >= self.flushed {
+                break;
+            }
+            line.text.map_or(Ok(()), |text| give(line.offset, text))?;
+        }
+        let mut offset = self.flushed;
+        for line in self.pending.split_inclusive(|&b| b == b'\n') {
+            give(offset, line.strip_suffix(b"\n").unwrap_or(line))?;
+            offset += line.len() as u64;
+        }
+        Ok(())
+    }
+
     /// Remembers a path's new line; its old one is struck out.
     pub(super) fn append(&mut self, path: &[u8], counter: Counter, sum: &[u8], now: i64) {
-        let offset = self.flushed + self.pending.len() as u64;
-        let time = format!(" !{now} ");
-        let line = [counter.flags(), sum, time.as_bytes(), path].concat();
-        let place = Place { offset, len: u32::try_from(line.len()).unwrap_or(u32::MAX) };
+        let line = Line { counter, sum, path }.write(now);
+        let place = Place::new(self.flushed + self.pending.len() as u64, line.len());
         self.pending.extend_from_slice(&line);
         self.pending.push(b'\n');
-        if let Some(old) = self.places.insert(self.key(path), place) {
-            self.strike_out(old.offset);
+        if let Some(old) = self.hold(path, place) {
+            self.strike_out(old.offset());
         }
     }
 
@@ -220,8 +229,7 @@ impl Database {
 
     /// Looks whether an earlier run has seen a scan through.
     pub(super) fn recall_marker(&mut self, folder: &OwnedFd, name: &[u8]) {
-        let path = marker_name(name);
-        if rustix::fs::statat(folder, path.as_slice(), AtFlags::SYMLINK_NOFOLLOW).is_ok() {
+        if has_marker(folder, name) {
             self.marker = Marker::Written;
         }
     }
@@ -251,15 +259,65 @@ impl Database {
         Ok(())
     }
 
-    /// Takes in one line of the file at `self.flushed`; false when there is nothing in it.
-    fn index(&mut self, line: &[u8]) -> bool {
-        let Some((_, _, path)) = parse_line(line) else { return false };
-        let len = u32::try_from(line.len()).unwrap_or(u32::MAX);
-        let place = Place { offset: self.flushed, len };
-        if let Some(old) = self.places.insert(self.key(path), place) {
-            self.struck.push(old.offset);
+    /// Whether more than half of a file of some size is superseded, and nothing waits to be written.
+    pub(super) fn wants_compaction(&self) -> bool {
+        self.pending.is_empty()
+            && self.struck.is_empty()
+            && self.flushed >= self.compact_from.max(COMPACT_FROM)
+            && self.held < self.flushed / 2
+    }
+
+    /// Writes the file anew with the lines that hold, in their order; gives the new one, which has taken the old one's place.
+    ///
+    /// # Errors
+    /// The old file stays, and all that is known; tried again when it has become twice as long.
+    pub(super) fn compact(
+        &mut self,
+        folder: &OwnedFd,
+        name: &[u8],
+        file: &File,
+    ) -> io::Result<File> {
+        self.compact_from = self.flushed.saturating_mul(2);
+        let fresh = successor(folder, name)?;
+        let mut places = Places::with_capacity_and_hasher(self.places.len(), Default::default());
+        let mut out = BufWriter::with_capacity(256 * 1024, &fresh);
+        let mut len = 0;
+        self.each_held(file, |key, text, _| {
+            out.write_all(text)?;
+            out.write_all(b"\n")?;
+            places.insert(key, Place::new(len, text.len()));
+            len += text.len() as u64 + 1;
+            Ok(())
+        })?;
+        out.flush()?;
+        drop(out);
+        // The old one is gone after the rename: the new one must be on disk before.
+        fresh.sync_data()?;
+        put_in_place(folder, name)?;
+        (self.places, self.flushed, self.held, self.compact_from) = (places, len, len, 0);
+        Ok(fresh)
+    }
+
+    /// Keyed, so that no one outside can make two paths meet.
+    pub(super) fn key(&self, path: &[u8]) -> u64 {
+        self.keys.hash_one(path)
+    }
+
+    /// Takes in one line of the file; false when there is nothing in it.
+    fn index(&mut self, offset: u64, text: &[u8]) -> bool {
+        let Some(line) = Line::parse(text) else { return false };
+        if let Some(old) = self.hold(line.path, Place::new(offset, text.len())) {
+            self.struck.push(old.offset());
         }
         true
+    }
+
+    /// From now on the line at `place` holds; gives the one that held before.
+    fn hold(&mut self, path: &[u8], place: Place) -> Option<Place> {
+        let old = self.places.insert(self.key(path), place);
+        self.held += place.len() + 1;
+        self.held -= old.map_or(0, |old| old.len() + 1);
+        old
     }
 
     fn strike_out(&mut self, offset: u64) {
@@ -272,139 +330,5 @@ impl Database {
                 }
             }
         }
-    }
-
-    /// Keyed, so that no one outside can make two paths meet.
-    fn key(&self, path: &[u8]) -> u128 {
-        let (high, low) = (self.keys.0.hash_one(path), self.keys.1.hash_one(path));
-        u128::from(high) << 64 | u128::from(low)
-    }
-}
-
-/// Counter, sum and path of a line without its newline; `None` for struck-out and malformed ones.
-fn parse_line(line: &[u8]) -> Option<(Counter, &[u8], &[u8])> {
-    let counter = Counter::parse(line.get(..3)?)?;
-    let (sum, rest) = split_blank(line.get(3..)?)?;
-    let path = match rest.strip_prefix(b"!").and_then(split_blank) {
-        Some((epoch, path)) if epoch.iter().all(u8::is_ascii_digit) => path,
-        _ => rest,
-    };
-    (!sum.is_empty() && !path.is_empty()).then_some((counter, sum, path))
-}
-
-fn split_blank(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
-    let at = bytes.iter().position(|&b| b == b' ')?;
-    Some((bytes.get(..at)?, bytes.get(at + 1..)?))
-}
-
-/// How much was skipped, and whether a newline ended it.
-struct Skipped {
-    bytes: u64,
-    ended: bool,
-}
-
-/// Reads on to the end of a line that is too long.
-fn skip_line(reader: &mut impl BufRead) -> io::Result<Skipped> {
-    let mut skipped = Skipped { bytes: 0, ended: false };
-    while !skipped.ended {
-        let chunk = reader.fill_buf()?;
-        if chunk.is_empty() {
-            break;
-        }
-        let newline = chunk.iter().position(|&b| b == b'\n');
-        let len = newline.map_or(chunk.len(), |at| at + 1);
-        reader.consume(len);
-        skipped.bytes += len as u64;
-        skipped.ended = newline.is_some();
-    }
-    Ok(skipped)
-}
-
-fn marker_name(name: &[u8]) -> Vec<u8> {
-    [b".", name, b".cpt"].concat()
-}
-
-fn write_marker(folder: &OwnedFd, name: &[u8]) -> io::Result<()> {
-    let file = open_in(folder, &marker_name(name))?;
-    if file.metadata()?.len() == 0 {
-        file.write_all_at(b"#!X", 0)?;
-    }
-    Ok(())
-}
-
-/// Opens or makes a regular file in the folder, never one elsewhere that a link points to.
-fn open_in(folder: &impl AsFd, name: &[u8]) -> io::Result<File> {
-    let flags =
-        OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    let file = rustix::fs::openat(folder, name, flags, Mode::from_raw_mode(0o640))?;
-    let file = File::from(file);
-    match file.metadata()?.is_file() {
-        true => Ok(file),
-        false => Err(io::Error::other("it is not a regular file")),
-    }
-}
-
-/// The file name for a location, `None` when there can be none. `/`, control bytes and a leading dot (hidden files are the
-/// markers) become octal escapes, so that every location is one plain name in the one folder.
-pub(crate) fn file_name(location: &[u8]) -> Option<Vec<u8>> {
-    let mut name = Vec::with_capacity(location.len());
-    for (at, &byte) in location.iter().enumerate() {
-        match byte {
-            b'/' | 0..=0x1f | 0x7f => name.extend(format!("\\{byte:03o}").as_bytes()),
-            b'.' if at == 0 => name.extend(b"\\056"),
-            _ => name.push(byte),
-        }
-    }
-    (1..=MAX_NAME).contains(&name.len()).then_some(name)
-}
-
-/// The path to show in messages.
-pub(super) fn path_of(directory: &Path, name: &[u8]) -> PathBuf {
-    directory.join(OsStr::from_bytes(name))
-}
-
-/// The files that are open, the least recently used first.
-pub(super) struct OpenFiles {
-    limit: usize,
-    files: Vec<(Vec<u8>, File)>,
-}
-
-impl OpenFiles {
-    /// Keeps at most `limit` files open.
-    pub(super) fn new(limit: usize) -> Self {
-        Self { limit, files: Vec::with_capacity(limit) }
-    }
-
-    /// The file of that name, opened when it is not.
-    pub(super) fn file(&mut self, folder: &OwnedFd, name: &[u8]) -> io::Result<&File> {
-        let entry = match self.position(name) {
-            Some(at) => self.files.remove(at),
-            None => {
-                let file = open_in(folder, name)?;
-                if self.files.len() >= self.limit {
-                    self.files.remove(0);
-                }
-                (name.to_vec(), file)
-            }
-        };
-        self.files.push(entry);
-        self.files.last().map(|(_, file)| file).ok_or_else(|| io::Error::other("no file is open"))
-    }
-
-    /// Closes a file that was removed meanwhile, so that the next use makes a new one.
-    pub(super) fn forget_if_unlinked(&mut self, name: &[u8]) -> io::Result<()> {
-        let Some(at) = self.position(name) else { return Ok(()) };
-        let unlinked = match self.files.get(at) {
-            Some((_, file)) => file.metadata()?.nlink() == 0,
-            None => false,
-        };
-        if unlinked {
-            self.files.remove(at);
-        }
-        Ok(())
-    }
-
-    fn position(&self, name: &[u8]) -> Option<usize> {
-        self.files.iter().rposition(|(known, _)| known == name)
     }
 }
