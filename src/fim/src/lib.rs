@@ -7,10 +7,12 @@
 
 pub mod change;
 pub mod digest;
+pub mod history;
 pub mod maintenance;
 pub mod message;
 pub mod note;
 pub mod path;
+pub mod percent;
 pub mod report;
 pub mod sum;
 pub mod who;

@@ -7,11 +7,11 @@
 //! 1c1
 //! < one
 //! ```
-//! A note is `@`, small letters, then ` key=value` words; blank, `%`, control bytes and bytes above ASCII of a value are written `%41`.
+//! A note is `@`, small letters, then ` key=value` words; values are words of [`percent`].
 //! No diff begins so. What a reader doesn't know, a word or a whole note, it passes over, so that either side may be newer. Values name
 //! processes and users of another host, chosen by whoever ran them: they are bounded, and kept fit for one line ([`path::printable`]).
 
-use crate::path;
+use crate::{path, percent};
 
 /// Longest note line that is read, in bytes.
 pub const MAX_LINE: usize = 8192;
@@ -186,27 +186,8 @@ fn number(value: &[u8]) -> Option<u32> {
 
 /// A value without its escapes, fit for one line; `None` when empty.
 fn text(value: &[u8]) -> Option<Vec<u8>> {
-    let mut raw = Vec::with_capacity(value.len());
-    let mut rest = value.get(..MAX_VALUE).unwrap_or(value);
-    while let [first, tail @ ..] = rest {
-        match (first, hex_pair(tail)) {
-            (b'%', Some(byte)) => {
-                raw.push(byte);
-                rest = tail.get(2..).unwrap_or_default();
-            }
-            _ => {
-                raw.push(*first);
-                rest = tail;
-            }
-        }
-    }
+    let raw = percent::unescape(value.get(..MAX_VALUE).unwrap_or(value));
     Some(path::printable(&raw).into_owned()).filter(|text| !text.is_empty())
-}
-
-fn hex_pair(bytes: &[u8]) -> Option<u8> {
-    let [high, low, ..] = bytes else { return None };
-    let digit = |byte: u8| char::from(byte).to_digit(16);
-    u8::try_from(digit(*high)? << 4 | digit(*low)?).ok()
 }
 
 fn put_number(out: &mut Vec<u8>, key: &str, value: Option<u32>) {
@@ -215,22 +196,10 @@ fn put_number(out: &mut Vec<u8>, key: &str, value: Option<u32>) {
     }
 }
 
-/// Writes a value escaped, cut to [`MAX_VALUE`] but never inside an escape.
 fn put_text(out: &mut Vec<u8>, key: &str, value: Option<&[u8]>) {
     let Some(value) = value.filter(|value| !value.is_empty()) else { return };
     out.extend_from_slice(format!(" {key}=").as_bytes());
-    let start = out.len();
-    for &byte in value {
-        let plain = byte.is_ascii_graphic() && byte != b'%';
-        let width = if plain { 1 } else { 3 };
-        if out.len() - start + width > MAX_VALUE {
-            break;
-        }
-        match plain {
-            true => out.push(byte),
-            false => out.extend_from_slice(format!("%{byte:02x}").as_bytes()),
-        }
-    }
+    percent::escape(value, MAX_VALUE, out);
 }
 
 #[cfg(test)]
