@@ -11,6 +11,7 @@ pub mod plan;
 pub mod realtime;
 pub mod schedule;
 pub mod watcher;
+pub mod whodata;
 pub mod worker;
 
 use std::path::Path;
@@ -222,13 +223,10 @@ fn describe(settings: &Settings) {
 }
 
 fn describe_rootcheck(settings: &Settings) {
-    let disabled = |section: &xml::Element| {
-        section.children.iter().any(|child| child.name == "disabled" && child.text() == "yes")
-    };
-    let sections: Vec<_> = settings.sections("rootcheck").collect();
-    if sections.iter().any(|section| disabled(section)) {
+    let rootcheck = &settings.rootcheck;
+    if rootcheck.disabled {
         log::warn!("Rootcheck module disabled.");
-    } else if !sections.is_empty() {
+    } else if rootcheck.present {
         log::info!("<rootcheck> is not part of this version yet: it is not run.");
     }
 }
