@@ -31,6 +31,7 @@ pub use section::global::{AllowList, Global, Mail};
 pub use section::localfile::{LocalFile, LogFormat};
 pub use section::remote::{Connection, CryptoAccept, Protocol, Remote};
 pub use section::response::{Response, ResponseLocation, Responses};
+pub use section::rootcheck::{Checks, Rootcheck};
 pub use section::rules::{RuleFiles, RuleSource, RuleSourceKind, RuleSources};
 pub use section::syscheck::{CheckOptions, Directory, Ignore, Syscheck};
 pub use section::time_of_day::{TimeOfDay, Weekdays};
@@ -46,6 +47,8 @@ pub struct Settings {
     pub rules: RuleSources,
     /// `<syscheck>`.
     pub syscheck: Syscheck,
+    /// `<rootcheck>`.
+    pub rootcheck: Rootcheck,
     /// Each `<localfile>`, in order.
     pub localfiles: Vec<LocalFile>,
     /// Each `<command>`, in order.
@@ -57,7 +60,7 @@ pub struct Settings {
     /// Each `<remote>`, in order.
     pub remotes: Vec<Remote>,
     /// Sections whose names and simple values are checked, and which their programs will type: remote, client,
-    /// rootcheck, email_alerts, syslog_output, reports, agentless, database_output.
+    /// email_alerts, syslog_output, reports, agentless, database_output.
     pub others: Vec<Element>,
     /// What is odd and was handled; each is to be logged once at start.
     pub warnings: Vec<ConfigError>,

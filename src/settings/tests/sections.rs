@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use settings::{
-    CheckOptions, Ignore, LogFormat, ResponseLocation, RuleSourceKind, Settings, TimeOfDay,
+    CheckOptions, Checks, Ignore, LogFormat, ResponseLocation, Rootcheck, RuleSourceKind, Settings,
+    TimeOfDay,
 };
 
 fn read(sections: &str) -> Settings {
@@ -335,4 +336,43 @@ fn a_configuration_cut_or_changed_anywhere_is_read_or_refused() {
         }
         let _ = settings::parse(&changed, Path::new("x"));
     }
+}
+
+#[test]
+fn rootcheck_is_absent_or_complete() {
+    assert!(!read("<global><logall>no</logall></global>").rootcheck.present);
+    let read = read(
+        "<rootcheck>\n<frequency>60</frequency>\n<base_directory>/srv/x/</base_directory>\n\
+         <rootkit_files>etc/shared/f.txt</rootkit_files>\n<system_audit>/p1</system_audit>\n\
+         <system_audit>p2</system_audit>\n<ignore>/var/log</ignore>\n<check_ports>no</check_ports>\n\
+         <scanall>yes</scanall>\n<suid_quarantine>yes</suid_quarantine>\n<check_sys>maybe</check_sys>\n\
+         <windows_apps>./x</windows_apps></rootcheck>",
+    );
+    assert_eq!(warnings(&read).len(), 1, "{:?}", warnings(&read));
+    let expected = Rootcheck {
+        present: true,
+        frequency: Duration::from_secs(60),
+        base_directory: PathBuf::from("/srv/x"),
+        rootkit_files: Some(PathBuf::from("etc/shared/f.txt")),
+        system_audit: vec![PathBuf::from("/p1"), PathBuf::from("p2")],
+        ignore: vec![PathBuf::from("/var/log")],
+        scanall: true,
+        suid_quarantine: true,
+        checks: Checks { ports: false, ..Checks::ALL },
+        ..Rootcheck::default()
+    };
+    assert_eq!(read.rootcheck, expected);
+}
+
+#[test]
+fn what_is_wrong_in_rootcheck_is_told_with_its_line() {
+    let refused = refusals(
+        "<rootcheck>\n<check_prots>no</check_prots>\n<frequency>0</frequency>\n\
+         <base_directory>srv</base_directory>\n<rootkit_files> </rootkit_files></rootcheck>",
+    );
+    assert_eq!(refused.len(), 4, "{refused:?}");
+    assert!(refused[0].contains("line 3") && refused[0].contains("did you mean 'check_ports'?"));
+    assert!(refused[1].starts_with("(1235)") && refused[1].contains("line 4"));
+    assert!(refused[2].starts_with("(1235)") && refused[2].contains("line 5"));
+    assert!(refused[3].starts_with("(1234)") && refused[3].contains("line 6"));
 }

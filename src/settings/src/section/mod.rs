@@ -8,6 +8,7 @@ pub(crate) mod localfile;
 mod others;
 pub(crate) mod remote;
 pub(crate) mod response;
+pub(crate) mod rootcheck;
 pub(crate) mod rules;
 pub(crate) mod syscheck;
 pub(crate) mod time_of_day;
@@ -29,7 +30,7 @@ const SECTIONS: &[Section] = &[
     Section { name: "global", read: |e, s, r| s.global.read(e, r) },
     Section { name: "rules", read: |e, s, r| s.rules.read(e, r) },
     Section { name: "syscheck", read: |e, s, r| s.syscheck.read(e, r) },
-    Section { name: "rootcheck", read: others::read },
+    Section { name: "rootcheck", read: |e, s, r| s.rootcheck.read(e, r) },
     Section { name: "alerts", read: |e, s, r| s.alerts.read(e, r) },
     Section { name: "email_alerts", read: others::read },
     Section { name: "database_output", read: others::read },

@@ -12,8 +12,6 @@ use crate::section::global::email_address;
 /// What a value must look like.
 enum Kind {
     YesNo,
-    /// As `YesNo`, but what OSSEC lets pass is a warning only.
-    YesNoLenient,
     Number(u64, u64),
     Any,
     OneOf(&'static [&'static str]),
@@ -24,40 +22,11 @@ enum Kind {
     RemotePort,
 }
 
-use Kind::{
-    Address, Any, Email, Network, Number, OneOf, OneOfAnyCase, RemotePort, YesNo, YesNoLenient,
-};
+use Kind::{Address, Any, Email, Network, Number, OneOf, OneOfAnyCase, RemotePort, YesNo};
 
 type Fields = &'static [(&'static str, Kind)];
 
 const MAX: u64 = u32::MAX as u64;
-
-const ROOTCHECK: Fields = &[
-    ("rootkit_files", Any),
-    ("rootkit_trojans", Any),
-    ("system_audit", Any),
-    ("windows_audit", Any),
-    ("windows_apps", Any),
-    ("windows_malware", Any),
-    ("frequency", Number(1, MAX)),
-    ("scanall", YesNoLenient),
-    ("readall", YesNoLenient),
-    ("disabled", YesNoLenient),
-    ("skip_nfs", YesNoLenient),
-    ("base_directory", Any),
-    ("ignore", Any),
-    ("check_dev", YesNoLenient),
-    ("check_files", YesNoLenient),
-    ("check_if", YesNoLenient),
-    ("check_pids", YesNoLenient),
-    ("check_ports", YesNoLenient),
-    ("check_sys", YesNoLenient),
-    ("check_trojans", YesNoLenient),
-    ("check_unixaudit", YesNoLenient),
-    ("check_winapps", YesNoLenient),
-    ("check_winaudit", YesNoLenient),
-    ("check_winmalware", YesNoLenient),
-];
 
 const REMOTE: Fields = &[
     ("connection", OneOfAnyCase(&["syslog", "secure"])),
@@ -168,7 +137,6 @@ pub(crate) fn read(section: &Element, settings: &mut Settings, report: &mut Repo
 
 fn fields_of(section: &str) -> Fields {
     match section {
-        "rootcheck" => ROOTCHECK,
         "remote" => REMOTE,
         "client" => CLIENT,
         "syslog_output" => SYSLOG_OUTPUT,
@@ -186,8 +154,6 @@ impl Kind {
         match self {
             Any => {}
             YesNo => report.yes_no(child, &mut false),
-            YesNoLenient if matches!(value.as_ref(), "yes" | "no") => {}
-            YesNoLenient => report.doubtful(child, "'yes' or 'no'; the default is used"),
             Number(from, to) => report.number(child, *from..=*to, &mut 0_u64),
             OneOf(known) if known.contains(&value.as_ref()) => {}
             OneOf(known) => report.invalid(child, format!("one of {}", known.join(", "))),
