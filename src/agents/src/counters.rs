@@ -3,6 +3,7 @@
 //! ```text
 //! queue/rids/sender_counter   9:4096:     no message above this number was ever sent
 //! queue/rids/001              6:128:      what was received from (or, on an agent, by) 001
+//! queue/rids/001.reset        (empty)     001 may begin anew once, see [`reset`]
 //! queue/rids/.received        001 6:140:  what was received since: one line a message or more, in the order of arrival
 //! ```
 //! Files as OSSEC has them; `.received` is ours. No file is written per message:
@@ -16,6 +17,7 @@
 //! for ids whose file is there.
 
 mod received;
+pub mod reset;
 mod sent;
 
 pub use received::Received;

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant, SystemTime};
 use agents::{Agent, AgentId, Table};
 use wire::datagram::{Accept, Addressed, Rejection, Sealed};
 use wire::key::{AgentCipher, Method};
+use wire::ours::Mark;
 
 /// Nothing is sent to an agent that has been silent for longer: two periods of keepalives.
 pub const REPLY_TIME: Duration = Duration::from_secs(1200);
@@ -67,6 +68,8 @@ pub struct Known {
     pub uname: Vec<u8>,
     /// Method of the last keepalive.
     pub method: Option<Method>,
+    /// What an agent of ours said about itself in the last keepalive.
+    pub mark: Option<Mark>,
 }
 
 /// How to reach an agent; from its last control message only.

@@ -9,6 +9,7 @@ pub mod accounts;
 pub mod agents_table;
 pub mod complaints;
 pub mod doors;
+pub mod doubts;
 pub mod intake;
 pub mod outbox;
 pub mod post;

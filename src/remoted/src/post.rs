@@ -11,7 +11,7 @@ use wire::datagram::MAX_TO_AGENT;
 use wire::key::IV_LEN;
 use wire::sealed::{Sealer, Sealing};
 
-use crate::agents_table::Entry;
+use crate::agents_table::{Entry, Reply};
 
 /// The sending side.
 #[derive(Debug)]
@@ -61,6 +61,17 @@ impl Post {
         now: Instant,
     ) -> Sent {
         let Some(reply) = to.known.reply_at(now) else { return Sent::Silent };
+        self.send_to(doors, to, reply, message)
+    }
+
+    /// Sends one message to where the agent may be, wherever it spoke from last.
+    pub fn send_to(
+        &mut self,
+        doors: &[UdpSocket],
+        to: &Entry,
+        reply: Reply,
+        message: ToAgent<'_>,
+    ) -> Sent {
         let Some(door) = doors.get(reply.door) else { return Sent::Silent };
         let id = &to.agent.id;
         self.message.clear();

@@ -127,8 +127,8 @@ impl Case<'_> {
         };
         let id = self.entry.map_or("<id>", |entry| entry.agent.id.as_str());
         format!(
-            "{who}, from {source}: number {came} is not above {last}: {cause}. A clone needs an agent of its own (manage_agents); \
-             for a restored one: remove queue/rids/{id} here and reload ossec-remoted."
+            "{who}, from {source}: number {came} is not above {last}: {cause}. An agent of ours finds its way back by itself. A clone needs an \
+             agent of its own; for a restored one of OSSEC: 'manage-agents --reset-counter {id}' here, then restart it."
         )
     }
 }

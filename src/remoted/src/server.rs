@@ -6,6 +6,7 @@
 //! queue/alerts/ar -> sealed messages to agents
 //! ```
 
+mod doubted;
 mod keys;
 mod requests;
 mod syslog_input;
@@ -26,6 +27,7 @@ use wire::counter::Counter;
 use wire::datagram::{MAX_DATAGRAM, Rejection};
 use wire::forward;
 use wire::keepalive::{AgentInfo, Keepalive};
+use wire::ours::FromOurs;
 use wire::sealed::Opener;
 
 use crate::accounts::{self, Accounts};
@@ -77,6 +79,7 @@ pub struct Server {
     streams: Streams,
     accounts: Accounts,
     complaints: Complaints,
+    doubting: doubted::Doubting,
     batch: Batch,
     event: Vec<u8>,
     buffer: Vec<u8>,
@@ -151,6 +154,7 @@ impl Server {
             streams: Streams::new(),
             accounts: Accounts::default(),
             complaints: Complaints::new(now),
+            doubting: doubted::Doubting::default(),
             batch: Batch::new(BATCH, MAX_DATAGRAM),
             event: Vec::with_capacity(MAX_DATAGRAM),
             buffer: vec![0; MAX_DATAGRAM],
@@ -271,6 +275,19 @@ impl Server {
                 self.how,
             );
         }
+        if let Err((refused, counter)) = taken
+            && self.look_into(refused, counter, (datagram, from, door), now)
+        {
+            taken = intake::take(
+                &mut self.table,
+                &mut self.received,
+                &mut opener,
+                datagram,
+                from,
+                at,
+                self.how,
+            );
+        }
         match taken {
             Ok(taken) => self.message(&taken, door, from, now),
             Err((refused, counter)) => self.refuse(refused, counter, datagram, from),
@@ -287,6 +304,9 @@ impl Server {
             }
             FromAgent::Keepalive(text) => {
                 self.accounts.filtered += 1;
+                if let Some(answer) = FromOurs::parse(text) {
+                    return self.answered(taken, answer, door, from, now);
+                }
                 self.answer(taken, door, from, now);
                 self.keepalive(taken, text);
             }
@@ -366,8 +386,10 @@ impl Server {
                 return;
             }
         };
-        let is_same =
-            entry.known.uname == keepalive.uname && entry.known.method == Some(taken.method);
+        let mark = keepalive.mark();
+        let is_same = entry.known.uname == keepalive.uname
+            && entry.known.method == Some(taken.method)
+            && entry.known.mark == mark;
         let touched = if is_same {
             info::touch(&self.root, &entry.agent, SystemTime::now())
         } else {
@@ -375,7 +397,6 @@ impl Server {
         };
         let noted = match touched {
             Ok(false) => {
-                let mark = keepalive.mark();
                 let info = AgentInfo { uname: keepalive.uname, method: Some(taken.method), mark };
                 info::write(&self.root, &entry.agent, &info)
             }
@@ -391,6 +412,7 @@ impl Server {
         } else if !is_same {
             entry.known.uname = keepalive.uname.to_vec();
             entry.known.method = Some(taken.method);
+            entry.known.mark = mark;
         }
         if let (Some(sum), Some(merged)) = (keepalive.merged(), self.shared.merged())
             && !merged.is(sum)
@@ -477,6 +499,7 @@ impl Server {
                 Sent::Silent | Sent::Failed => Piece::GiveUp,
             }
         });
+        self.turn_doubts(now);
         for line in self.complaints.sums(now) {
             log::warn!("{line}");
         }

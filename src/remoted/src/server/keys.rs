@@ -71,6 +71,7 @@ impl Server {
 
     /// Before the table changes: lets go of the numbers of who was removed, and of who has another key.
     fn forget(&mut self, diff: &Diff) {
+        self.forget_doubts(diff.removed.iter().map(|agent| &agent.id).chain(&diff.changed));
         let marked: HashSet<AgentId> = self.keys.file().removed().cloned().collect();
         for agent in &diff.removed {
             if !marked.contains(&agent.id) {

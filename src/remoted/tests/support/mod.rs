@@ -1,6 +1,7 @@
 //! An install root with the real daemon in it, a consumer of its events, and agents that speak to it.
 
 #![allow(clippy::unwrap_used, clippy::print_stderr, reason = "a panic is the report")]
+#![allow(dead_code, reason = "each test file uses a part of it")]
 
 use std::fs;
 use std::net::{TcpListener, UdpSocket};
@@ -228,6 +229,8 @@ fn consume(root: &Path, events: &Mutex<Vec<String>>, stop: &AtomicBool) {
 /// An agent that does what a test says.
 pub(crate) struct Agent {
     socket: UdpSocket,
+    /// Id, name, key.
+    line: [String; 3],
     cipher: AgentCipher,
     method: Method,
     with_id: bool,
@@ -252,6 +255,7 @@ impl Agent {
         let counter = Counter::default();
         Self {
             socket,
+            line: [id, name, key].map(str::to_owned),
             cipher,
             method,
             with_id,
@@ -259,6 +263,24 @@ impl Agent {
             sealer: Sealer::new(),
             opener: Opener::new(),
         }
+    }
+
+    /// The same agent as it was at this number, or another host with its image: from a port of its own.
+    pub(crate) fn image(&self, manager: &Manager, counter: Counter) -> Self {
+        let [id, name, key] = &self.line;
+        let mut image = Self::new(manager, id, name, key, self.method, self.with_id);
+        image.counter = counter;
+        image
+    }
+
+    /// The number of the last message.
+    pub(crate) fn counter(&self) -> Counter {
+        self.counter
+    }
+
+    /// Goes on behind this number.
+    pub(crate) fn jump(&mut self, counter: Counter) {
+        self.counter = counter;
     }
 
     /// Sends a message; gives the datagram.
