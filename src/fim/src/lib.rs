@@ -6,6 +6,7 @@
 //! Formats: host-daemons specification 6.4, 6.7, 6.8.
 
 pub mod change;
+pub mod diff;
 pub mod digest;
 pub mod history;
 pub mod maintenance;
