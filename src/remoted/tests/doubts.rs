@@ -1,5 +1,7 @@
 //! The real daemon and agents that were restored, cloned or recorded.
 
+#![allow(clippy::unwrap_used, reason = "a panic is the report")]
+
 mod support;
 
 use support::{Agent, Manager, wait_for};

@@ -8,6 +8,7 @@ mod base64;
 mod bulk;
 mod import;
 mod remove;
+mod reset;
 mod talk;
 #[cfg(test)]
 mod tests;
@@ -24,7 +25,8 @@ use crate::control::daemons::InstallType;
 use talk::{Leave, Talk};
 
 const NAME: &str = "manage_agents";
-const KNOWN: &str = "Vhle:r:i:f:ja:n:F:";
+/// `R` is `--reset-counter`.
+const KNOWN: &str = "Vhle:r:i:f:ja:n:F:R:";
 const USAGE: &str = "
 manage_agents: agents and their keys
   manage_agents                  The menu
@@ -36,6 +38,9 @@ manage_agents: agents and their keys
   manage_agents -e <id>          Shows the key of an agent, to import it there
   manage_agents -r <id>          Removes an agent
   manage_agents -f <file>        Adds an agent for each line IP,NAME (-: standard input)
+  manage_agents --reset-counter <id>
+                                 An agent of OSSEC was restored from an older image: its
+                                 next hello within 5 minutes is taken whatever its number
   manage_agents -i <key>         On an agent: imports its key (-: standard input, which
                                  keeps it out of the list of processes)
     -j       The answer as one JSON object (also: --json); nothing is asked
@@ -84,7 +89,12 @@ fn run<I: BufRead, O: Write, E: Write>(
     variable: &dyn Fn(&str) -> Option<String>,
     streams: &mut Streams<I, O, E>,
 ) -> u8 {
-    let reply = match Options::parse(words, KNOWN) {
+    let short = |word: &String| match word.as_str() {
+        "--reset-counter" => "-R".to_owned(),
+        word => word.to_owned(),
+    };
+    let words: Vec<String> = words.iter().map(short).collect();
+    let reply = match Options::parse(&words, KNOWN) {
         Err(odd) => Reply { err: format!("{NAME}: {odd}\n{USAGE}"), code: 1, ..Reply::default() },
         Ok(options) if options.has('V') => agent_tools::version(NAME),
         Ok(options) if options.has('h') => Reply { err: USAGE.into(), ..Reply::default() },
@@ -167,6 +177,7 @@ fn act<I: BufRead, O: Write>(mut talk: Talk<'_, I, O>, options: &Options) -> Rep
         ('i', is_agent, "Key import only available on an agent."),
         ('f', !is_agent, "Bulk generate keys only available on a master."),
         ('a', !is_agent, "Agent adding only available on a master."),
+        ('R', !is_agent, "Counters of agents are reset on a master."),
     ];
     if let Some((.., text)) =
         wrong_side.iter().find(|(letter, is_right, _)| options.has(*letter) && !is_right)
@@ -181,6 +192,8 @@ fn act<I: BufRead, O: Write>(mut talk: Talk<'_, I, O>, options: &Options) -> Rep
         import::import(&mut talk, Some(key.to_owned())).and_then(|()| talk.leave())
     } else if let Some(id) = options.value('e') {
         talk.extract(id)
+    } else if let Some(id) = options.value('R') {
+        reset::reset(&mut talk, id)
     } else if let Some(file) = options.value('f') {
         bulk::run(&mut talk, file)
     } else {

@@ -237,3 +237,23 @@ fn an_agent_imports_its_key_and_nothing_else() {
             .contains("Key import only available on an agent.")
     );
 }
+
+#[test]
+fn a_counter_is_reset_once_for_an_agent_that_there_is() {
+    let bench = manager("001 web01 any k\n");
+    fs::create_dir_all(bench.world.root.join("queue/rids")).unwrap();
+    let ran = run_line(&bench, "--reset-counter 1");
+    assert_eq!((ran.code, ran.err.as_str()), (0, ""));
+    assert!(ran.out.contains("next hello of agent '001' within 5 minutes"), "{}", ran.out);
+    let id = agents::AgentId::parse(b"001").unwrap();
+    let now = SystemTime::now() + Duration::from_secs(1);
+    assert!(agents::counters::reset::take(&bench.world.root, &id, now).unwrap());
+    assert_eq!(
+        run_line(&bench, "-j --reset-counter 1").out,
+        r#"{"error":0,"response":"Counter reset"}"#
+    );
+    let ran = run_line(&bench, "--reset-counter 7");
+    assert_eq!(ran.code, 1);
+    assert!(ran.out.contains("Invalid ID '7' given"), "{}", ran.out);
+    assert_eq!(run_line(&agent(), "--reset-counter 1").code, 1);
+}
