@@ -7,16 +7,23 @@
 //! **Order of writes.** [`FimStore::process`] decides and remembers; [`FimStore::flush`] writes. The caller writes the alerts of a batch, flushes,
 //! then acknowledges. Killed before the flush, the events come again and are judged against the old baseline: none is lost. Killed
 //! after it, they come again, equal the baseline and are swallowed: no second alert.
-//! Rules of the judgement: host-daemons specification 6.7, analysis-engine specification 7.1.
+//!
+//! A change is told ([`verdict`]) unless the host is in [`maintenance`] or the change belongs to a package transaction; either way it is
+//! remembered in the host's [`history`]. Whether a host of our kind and its baseline here agree is found out by digests ([`resync`]).
 
+mod answers;
 mod database;
 mod files;
 #[cfg(test)]
 mod golden;
+mod history;
 mod lines;
 mod maintenance;
+mod resync;
+mod side_log;
 #[cfg(test)]
 mod tests;
+mod verdict;
 
 use std::collections::{BTreeSet, HashMap};
 use std::fmt;
@@ -25,17 +32,23 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
-use fim::change::changes;
+use fim::digest::Request;
+use fim::history::Record;
 use fim::message::MessageError;
-use fim::report::{self, Values};
+use fim::note::{Notes, Package};
 use fim::{Message, Sum};
 use rustix::fs::{Mode, OFlags};
 
-use database::{Database, Known};
+use database::Database;
 use files::OpenFiles;
 pub(crate) use files::file_name;
-use lines::Counter;
-use maintenance::{Maintenance, Update};
+use history::History;
+pub(crate) use history::Limits as HistoryLimits;
+use maintenance::Maintenance;
+use resync::Resync;
+use side_log::SideLog;
+pub(crate) use verdict::{FimEvent, FimKind};
+use verdict::{Seen, Switches, Verdict, first_sight, judge};
 
 /// Baseline files that are open at a time; the others are opened again when their host reports.
 pub(crate) const MAX_OPEN_FILES: usize = 64;
@@ -54,6 +67,10 @@ pub(crate) struct Policy {
     pub alert_first_scan: bool,
     /// Path prefixes about which nothing is said, whatever their case.
     pub ignore: Vec<Vec<u8>>,
+    /// Ask hosts of our kind for digests of what they know.
+    pub resync: bool,
+    /// What is kept of the past.
+    pub history: HistoryLimits,
 }
 
 /// What became of a message.
@@ -63,6 +80,8 @@ pub(crate) enum Outcome {
     Swallowed(Reason),
     /// Something to judge by the rules.
     Event(Box<FimEvent>),
+    /// Several of them from one message: files that a host no longer has.
+    Events(Vec<FimEvent>),
     /// Not a message, `(1755)`; nothing was remembered.
     Invalid(Invalid),
 }
@@ -84,6 +103,10 @@ pub(crate) enum Reason {
     AutoIgnored,
     /// The host is in maintenance.
     Maintenance,
+    /// It belongs to a package transaction, which has an event of its own.
+    Package,
+    /// A part of an exchange of digests.
+    Answer,
 }
 
 /// Why a message was refused.
@@ -107,38 +130,6 @@ impl fmt::Display for Invalid {
     }
 }
 
-/// A file event for the rules.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct FimEvent {
-    /// What happened.
-    pub kind: FimKind,
-    /// The alert's text.
-    pub text: Vec<u8>,
-    /// The file, control bytes escaped.
-    pub path: Vec<u8>,
-    /// Values for the JSON, as known before.
-    pub before: Values,
-    /// Values for the JSON, as they are now.
-    pub after: Values,
-}
-
-/// What happened to a file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum FimKind {
-    /// Changed, the first time (each time when `auto_ignore` is off).
-    Changed,
-    /// Changed the second time.
-    ChangedAgain,
-    /// Changed the third time.
-    ChangedThird,
-    /// Gone.
-    Deleted,
-    /// Appeared.
-    New,
-    /// Back after it was gone.
-    ReAdded,
-}
-
 /// All baselines.
 pub(crate) struct FimStore {
     directory: PathBuf,
@@ -147,6 +138,15 @@ pub(crate) struct FimStore {
     databases: HashMap<Vec<u8>, Database>,
     open: OpenFiles,
     maintenance: Maintenance,
+    history: History,
+    resyncs: HashMap<Vec<u8>, Resync>,
+    /// What is to be asked of whom, by location.
+    requests: Vec<(Vec<u8>, Request)>,
+    maintenance_log: SideLog,
+    package_log: SideLog,
+    storm_log: SideLog,
+    /// When a message came last, epoch seconds.
+    latest: i64,
     /// File names of databases with something to write.
     dirty: BTreeSet<Vec<u8>>,
 }
@@ -159,11 +159,18 @@ impl FimStore {
             .map_err(|errno| StoreError::new("open", directory, errno.into()))?;
         Ok(Self {
             directory: directory.to_owned(),
+            history: History::open(&folder),
             folder,
             policy,
             databases: HashMap::new(),
             open: OpenFiles::new(MAX_OPEN_FILES),
             maintenance: Maintenance::default(),
+            resyncs: HashMap::new(),
+            requests: Vec::new(),
+            maintenance_log: SideLog::new("fim_maintenance.log"),
+            package_log: SideLog::new("fim_packages.log"),
+            storm_log: SideLog::new("fim_storm.log"),
+            latest: 0,
             dirty: BTreeSet::new(),
         })
     }
@@ -193,23 +200,34 @@ impl FimStore {
         if !self.databases.contains_key(&name) && self.databases.len() >= MAX_LOCATIONS {
             return Ok(Outcome::Invalid(Invalid::TooManyLocations));
         }
-        let (sum, path, diff) = match message {
-            Message::Completed => {
-                self.database(&name)?.0.mark_completed();
-                self.dirty.insert(name);
-                self.maintenance.scan_completed(&self.folder, location, now);
-                return Ok(Outcome::Swallowed(Reason::ScanCompleted));
-            }
-            Message::Answer(_) => return Ok(Outcome::Swallowed(Reason::Unchanged)),
+        self.latest = now;
+        match message {
+            Message::Completed => self.scan_completed(location, &name, now),
+            Message::Answer(answer) => self.answer(location, &name, answer, now),
             Message::File { sum, sum_text, path, data } => {
+                let path = fim::path::printable(path);
+                self.named(&name, &path);
+                if self.policy.ignores(&path) {
+                    return Ok(Outcome::Swallowed(Reason::IgnoredPath));
+                }
                 let text = if sum == Sum::Deleted { b"-1" } else { sum_text };
-                (Seen { sum, text }, fim::path::printable(path), data)
+                let data = data.unwrap_or_default();
+                let (notes, diff) = Notes::split(data);
+                let seen = Seen { sum, text, who: notes.who.as_ref(), diff };
+                let said = Said { location, name: &name, now };
+                self.compare(&said, &path, &seen, notes.package.as_ref(), data)
             }
-        };
-        if self.policy.ignores(&path) {
-            return Ok(Outcome::Swallowed(Reason::IgnoredPath));
         }
-        self.compare(location, &name, &path, &sum, diff, now)
+    }
+
+    /// What is to be asked of hosts, by location; nothing waits afterwards.
+    pub(crate) fn take_requests(&mut self) -> Vec<(Vec<u8>, Request)> {
+        std::mem::take(&mut self.requests)
+    }
+
+    /// Lists a change whose alert was held back, in `logs/fim_storm.log`.
+    pub(crate) fn list_held_back(&mut self, now: i64, location: &[u8], word: &str, path: &[u8]) {
+        self.storm_log.note(now, location, word, path, b"");
     }
 
     /// Writes what [`Self::process`] remembered.
@@ -217,6 +235,10 @@ impl FimStore {
     /// # Errors
     /// When a database cannot be written, for instance on a full disk: nothing is forgotten, call again later.
     pub(crate) fn flush(&mut self) -> Result<(), StoreError> {
+        // First of all: a change that is not in the baseline yet comes again after a kill, one that is does not.
+        let history = self.history.flush(self.policy.history, self.latest);
+        let folder = || self.directory.with_file_name("fim-history");
+        history.map_err(|source| StoreError::new("write", &folder(), source))?;
         while let Some(name) = self.dirty.first() {
             if let Some(database) = self.databases.get_mut(name) {
                 let shown = || files::path_of(&self.directory, name);
@@ -235,35 +257,53 @@ impl FimStore {
             }
             self.dirty.pop_first();
         }
+        for log in [&mut self.maintenance_log, &mut self.package_log, &mut self.storm_log] {
+            log.flush(&self.folder);
+        }
         self.maintenance.flush(&self.folder);
         Ok(())
     }
 
-    /// Compares with what is known, remembers, and says what to tell.
+    /// Compares with what is known, remembers, and says what to tell. `data` is what the message brought besides.
     fn compare(
         &mut self,
-        location: &[u8],
-        name: &[u8],
+        said: &Said<'_>,
         path: &[u8],
         seen: &Seen<'_>,
-        diff: Option<&[u8]>,
-        now: i64,
+        package: Option<&Package>,
+        data: &[u8],
     ) -> Result<Outcome, StoreError> {
+        let Said { location, name, now } = *said;
         let shown = files::path_of(&self.directory, name);
         let mut switches = self.policy.switches();
         let may_report_first_scan = self.policy.alert_first_scan;
+        self.end_first_scan(name, now)?;
         let (database, file) = self.database(name)?;
-        switches.alert_new_files &= may_report_first_scan || database.is_completed();
+        let is_completed = database.is_completed();
+        switches.alert_new_files &= may_report_first_scan || is_completed;
         let known = database.look_up(file, path);
         let known = known.map_err(|source| StoreError::new("read", &shown, source))?;
         let mut verdict = match &known {
             None => first_sight(path, seen, switches),
-            Some(known) => judge(path, known, seen, diff, switches),
+            Some(known) => judge(path, known, seen, switches),
         };
-        if verdict.is_news() && self.maintenance.is_on(&self.folder, location, now) {
-            let update = if known.is_none() { Update::New } else { Update::Modify };
-            self.maintenance.note(location, update, path, now);
-            verdict = Verdict::SILENT;
+        if verdict.is_news() {
+            let word = if known.is_none() { "new" } else { "modify" };
+            if let Some(package) = package {
+                self.package_log.note(now, location, word, path, &package.words());
+                verdict = Verdict::silent(Reason::Package);
+            } else if self.maintenance.is_on(&self.folder, location, now) {
+                self.maintenance_log.note(now, location, word, path, b"");
+                self.maintenance.count(location);
+                verdict = Verdict::silent(Reason::Maintenance);
+            }
+            // A first scan is no change.
+            if let Some(told) = verdict.told().filter(|_| known.is_some() || is_completed) {
+                let (before, path) = (known.map(|known| known.sum), path.to_vec());
+                let (after, data) = (seen.text.to_vec(), data.to_vec());
+                let record = Record { at: now, told, before, after, path, data };
+                self.history.add(name, &record, self.policy.history);
+            }
         }
         // Borrowed anew: what stood between knows nothing of databases.
         let (database, _) = self.database(name)?;
@@ -289,6 +329,9 @@ impl FimStore {
             let (mut database, report) = Database::load(file).map_err(failed)?;
             report.log(&shown);
             database.recall_marker(&self.folder, name);
+            if let Some(resync) = self.resyncs.get_mut(name) {
+                resync.forget();
+            }
             if database.needs_flush() {
                 self.dirty.insert(name.to_vec());
             }
@@ -298,34 +341,14 @@ impl FimStore {
     }
 }
 
-/// A file's sum as it came, parsed and as text.
-struct Seen<'a> {
-    sum: Sum<'a>,
-    text: &'a [u8],
-}
-
-/// The two switches of [`Policy`] that a judgement needs.
+/// Who said something, and when.
 #[derive(Clone, Copy)]
-struct Switches {
-    auto_ignore: bool,
-    alert_new_files: bool,
-}
-
-/// What to tell, and with which counter to remember; `None` leaves the baseline alone.
-struct Verdict {
-    outcome: Outcome,
-    remember: Option<Counter>,
-}
-
-impl Verdict {
-    /// In maintenance: the new baseline, as if it had always been so.
-    const SILENT: Self =
-        Self { outcome: Outcome::Swallowed(Reason::Maintenance), remember: Some(Counter::NEVER) };
-
-    /// Whether a file is not as it was, told or not.
-    fn is_news(&self) -> bool {
-        !matches!(self.outcome, Outcome::Swallowed(Reason::Unchanged | Reason::OnlyPlaceholders))
-    }
+struct Said<'a> {
+    location: &'a [u8],
+    /// Of the baseline's file.
+    name: &'a [u8],
+    /// Epoch seconds.
+    now: i64,
 }
 
 impl Policy {
@@ -337,76 +360,6 @@ impl Policy {
 
     fn switches(&self) -> Switches {
         Switches { auto_ignore: self.auto_ignore, alert_new_files: self.alert_new_files }
-    }
-}
-
-/// A path that was never seen. A deletion is told even so: the database may have been reset since the file was first seen.
-fn first_sight(path: &[u8], seen: &Seen<'_>, switches: Switches) -> Verdict {
-    let remember = Some(Counter::NEVER);
-    let event = match &seen.sum {
-        Sum::Deleted => FimEvent::plain(FimKind::Deleted, path, report::deleted(path)),
-        Sum::Present(record) if switches.alert_new_files => FimEvent {
-            after: report::values_of_new_file(record),
-            ..FimEvent::plain(FimKind::New, path, report::new_file(path, record))
-        },
-        Sum::Present(_) => {
-            return Verdict { outcome: Outcome::Swallowed(Reason::NewFile), remember };
-        }
-    };
-    Verdict { outcome: Outcome::Event(Box::new(event)), remember }
-}
-
-/// A path that is known.
-fn judge(
-    path: &[u8],
-    known: &Known,
-    seen: &Seen<'_>,
-    diff: Option<&[u8]>,
-    switches: Switches,
-) -> Verdict {
-    let silent = |reason, remember| Verdict { outcome: Outcome::Swallowed(reason), remember };
-    if known.sum == seen.text {
-        return silent(Reason::Unchanged, None);
-    }
-    let kind = match (switches.auto_ignore, known.counter.earlier_changes()) {
-        (false, _) | (true, 0) => Some(FimKind::Changed),
-        (true, 1) => Some(FimKind::ChangedAgain),
-        (true, 2) => Some(FimKind::ChangedThird),
-        (true, _) => None,
-    };
-    let event = match (Sum::parse(&known.sum), &seen.sum) {
-        (_, Sum::Deleted) => FimEvent::plain(FimKind::Deleted, path, report::deleted(path)),
-        (Ok(Sum::Deleted), Sum::Present(_)) => {
-            FimEvent::plain(FimKind::ReAdded, path, report::re_added(path))
-        }
-        (old, Sum::Present(new)) => {
-            // A known sum that cannot be read differs, whatever it was.
-            let changes = match &old {
-                Ok(Sum::Present(old)) => changes(old, new),
-                _ => Vec::new(),
-            };
-            if changes.is_empty() && old.is_ok() {
-                return silent(Reason::OnlyPlaceholders, Some(Counter::NEVER));
-            }
-            let (before, after) = report::values_of_change(&changes);
-            let text = report::changed(path, &changes, diff);
-            let kind = kind.unwrap_or(FimKind::Changed);
-            FimEvent { before, after, ..FimEvent::plain(kind, path, text) }
-        }
-    };
-    match kind {
-        None => silent(Reason::AutoIgnored, None),
-        Some(_) => Verdict {
-            outcome: Outcome::Event(Box::new(event)),
-            remember: Some(known.counter.after_change()),
-        },
-    }
-}
-
-impl FimEvent {
-    fn plain(kind: FimKind, path: &[u8], text: Vec<u8>) -> Self {
-        let (before, after) = (Values::default(), Values::default());
-        Self { kind, text, path: path.to_vec(), before, after }
     }
 }
 

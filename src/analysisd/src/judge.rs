@@ -17,7 +17,9 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, TryRecvError};
 use ipc::Ended;
 use ipc::ended::Mark;
 use ipc::receiver::Source;
-use rules::{Builtin, Decoded, Fate, FileAttributes, FileChange, FileDetails, RawEvent, State};
+use rules::{
+    Builtin, Decoded, Fate, FileAttributes, FileChange, FileDetails, RawEvent, RuleIndex, State,
+};
 use wire::{Event, Kind};
 
 use crate::accounts::{Accounts, Totals};
@@ -27,9 +29,11 @@ use crate::host_store::{HostNews, HostStore};
 use crate::numbering::Numbering;
 use crate::output::Outputs;
 use crate::pipeline::{DecodedBatch, Used};
+use crate::questions::Questions;
 use crate::response::Responder;
 use crate::setup::Setup;
 use crate::statistics::{self, Counted, Statistics};
+use crate::storm::{self, Alarm, Happened, Storms};
 use crate::world::Files;
 
 /// Bytes of output after which a commit is due though more events are waiting.
@@ -59,6 +63,10 @@ pub(crate) struct Judge {
     pub findings: FindingStore,
     /// Open ports of hosts.
     pub hosts: HostStore,
+    /// Hosts with more file events than anybody reads.
+    pub storms: Storms,
+    /// What hosts are asked about their files.
+    pub questions: Questions,
     /// The way to execd.
     pub responder: Responder,
     /// Alert numbers.
@@ -102,6 +110,7 @@ impl Judge {
                 }
             }
         }
+        self.sum_up_storms(open.day, i64::MAX, &mut open.totals);
         self.commit(&mut open);
         if let Err(error) = self.statistics.flush(true) {
             log::warn!("{error}; some events of this hour are not counted");
@@ -134,7 +143,9 @@ impl Judge {
                 Ok(decoded) => return Some(decoded),
                 Err(RecvTimeoutError::Disconnected) => return None,
                 Err(RecvTimeoutError::Timeout) => {
-                    self.statistics.turn(&(self.now)(), &self.setup.stats);
+                    let now = (self.now)();
+                    self.statistics.turn(&now, &self.setup.stats);
+                    self.sum_up_storms(now, now.epoch, &mut open.totals);
                     self.commit(open);
                 }
             }
@@ -155,10 +166,13 @@ impl Judge {
             self.fim.set_policy(self.setup.fim.clone());
         }
         self.statistics.turn(&batch.moment, &self.setup.stats);
+        self.sum_up_storms(batch.moment, batch.moment.epoch, &mut open.totals);
         let setup = Arc::clone(&self.setup);
         for (event, slot) in batch.events().zip(&mut decoded.events) {
             match slot {
-                Some(decoded) => self.judge_event(&setup, event.kind, decoded, &mut open.totals),
+                Some(decoded) => {
+                    self.judge_event(&setup, event.kind, None, decoded, &mut open.totals);
+                }
                 None => self.judge_builtin(&setup, &event, batch.moment, &mut open.totals),
             }
         }
@@ -179,7 +193,7 @@ impl Judge {
         totals: &mut Totals,
     ) {
         let news = match event.kind {
-            Kind::FileIntegrity => self.file_news(event, moment, totals),
+            Kind::FileIntegrity => return self.judge_files(setup, event, moment, totals),
             Kind::Rootcheck => {
                 match self.findings.process(event.location, event.payload, moment.epoch) {
                     Some(is_new) => {
@@ -203,35 +217,49 @@ impl Judge {
         if let Some((builtin, text, details)) = news {
             let raw = RawEvent { moment, location: event.location, payload: &text };
             let mut decoded = setup.engine.decode_builtin(builtin, &raw, details);
-            self.judge_event(setup, event.kind, &mut decoded, totals);
+            self.judge_event(setup, event.kind, None, &mut decoded, totals);
         }
     }
 
-    fn file_news(
+    /// One integrity message: mostly no event, mostly one otherwise.
+    fn judge_files(
         &mut self,
+        setup: &Setup,
         event: &Event<'_>,
         moment: Moment,
         totals: &mut Totals,
-    ) -> Option<(Builtin, Vec<u8>, Option<FileDetails>)> {
+    ) {
+        match self.file_outcome(event, moment) {
+            Some(Outcome::Event(news)) => self.judge_file(setup, event, moment, *news, totals),
+            Some(Outcome::Events(all)) => {
+                // The message itself is accounted for as one, whatever it led to.
+                totals.filtered += 1;
+                let mut of_message = Totals::default();
+                for news in all {
+                    self.judge_file(setup, event, moment, news, &mut of_message);
+                }
+                totals.alerts += of_message.alerts;
+            }
+            Some(Outcome::Swallowed(_)) => totals.filtered += 1,
+            Some(Outcome::Invalid(why)) => {
+                log::error!(
+                    "(1755) Invalid syscheck message received. From '{}': {why}.",
+                    show(event.location)
+                );
+                totals.invalid += 1;
+            }
+            None => totals.unwritten += 1,
+        }
+    }
+
+    /// `None`: the baselines can't be read, and the daemon is stopping.
+    fn file_outcome(&mut self, event: &Event<'_>, moment: Moment) -> Option<Outcome> {
         loop {
             match self.fim.process(event.location, event.payload, moment.epoch) {
-                Ok(Outcome::Event(news)) => return Some(builtin(*news)),
-                Ok(Outcome::Swallowed(_)) => {
-                    totals.filtered += 1;
-                    return None;
-                }
-                Ok(Outcome::Invalid(why)) => {
-                    log::error!(
-                        "(1755) Invalid syscheck message received. From '{}': {why}.",
-                        show(event.location)
-                    );
-                    totals.invalid += 1;
-                    return None;
-                }
+                Ok(outcome) => return Some(outcome),
                 Err(error) => {
                     log::error!("file integrity: {error}; trying again");
                     if self.is_stopping_after_pause() {
-                        totals.unwritten += 1;
                         return None;
                     }
                 }
@@ -239,10 +267,31 @@ impl Judge {
         }
     }
 
+    fn judge_file(
+        &mut self,
+        setup: &Setup,
+        event: &Event<'_>,
+        moment: Moment,
+        news: FimEvent,
+        totals: &mut Totals,
+    ) {
+        let happened = match news.kind {
+            FimKind::Changed | FimKind::ChangedAgain | FimKind::ChangedThird => Happened::Changed,
+            FimKind::New | FimKind::ReAdded => Happened::New,
+            FimKind::Deleted => Happened::Deleted,
+        };
+        let (builtin, text, details) = builtin(news);
+        let raw = RawEvent { moment, location: event.location, payload: &text };
+        let mut decoded = setup.engine.decode_builtin(builtin, &raw, Some(details));
+        self.judge_event(setup, event.kind, Some(happened), &mut decoded, totals);
+    }
+
+    /// `happened`: what, when it is an integrity event, which may be held back.
     fn judge_event(
         &mut self,
         setup: &Setup,
         kind: Kind,
+        happened: Option<Happened>,
         decoded: &mut Decoded,
         totals: &mut Totals,
     ) {
@@ -266,10 +315,12 @@ impl Judge {
         if !is_alert && !setup.switches.archives() && !decoded.is_firewall() {
             return;
         }
-        let number = if is_alert && judgement.log { self.number() } else { 0 };
+        let is_held_back = is_alert && self.is_held_back(setup, happened, judgement.rule, decoded);
+        let is_logged = judgement.log && !is_held_back;
+        let number = if is_alert && is_logged { self.number() } else { 0 };
         let alert = judgement.alert(engine, decoded, number);
-        if let (Some(alert), Some(index)) = (&alert, judgement.rule) {
-            if judgement.log {
+        if let (Some(alert), Some(index), false) = (&alert, judgement.rule, is_held_back) {
+            if is_logged {
                 self.outputs.alert(alert, &setup.switches);
                 totals.alerts += 1;
             }
@@ -285,6 +336,53 @@ impl Judge {
                 self.outputs.firewall(&event, &setup.switches);
             }
             self.outputs.archive(&event, rule, &setup.switches);
+        }
+    }
+
+    /// Whether an alert is one of too many of its host, to be summed up with others.
+    fn is_held_back(
+        &mut self,
+        setup: &Setup,
+        happened: Option<Happened>,
+        rule: Option<RuleIndex>,
+        decoded: &Decoded,
+    ) -> bool {
+        let (Some(happened), Some(rule)) = (happened, rule) else { return false };
+        let event = setup.engine.facts(decoded);
+        let path = event.file.map_or(&b""[..], |file| file.path);
+        let (now, level) = (event.moment.epoch, setup.engine.rule(rule).level);
+        let one = Alarm { location: event.location, happened, path, level, now };
+        let is_one_too_many = self.storms.holds_back(&one, &setup.storm);
+        if is_one_too_many {
+            self.fim.list_held_back(now, event.location, happened.word(), path);
+        }
+        is_one_too_many
+    }
+
+    /// The alerts of storms whose window ends before `until`, epoch seconds.
+    fn sum_up_storms(&mut self, moment: Moment, until: i64, totals: &mut Totals) {
+        let setup = Arc::clone(&self.setup);
+        for summary in self.storms.due(until, &setup.storm) {
+            let rule = Rule {
+                id: storm::RULE,
+                level: summary.level,
+                comment: b"More file events of one host than are reported one by one.",
+                groups: b"ossec,syscheck,",
+                ..Rule::default()
+            };
+            let event = alerts::Event {
+                moment,
+                location: &summary.location,
+                hostname: &summary.location,
+                full_log: &summary.text,
+                log: &summary.text,
+                ..alerts::Event::default()
+            };
+            let mail = rule.level >= setup.settings.alerts.email;
+            let id = AlertId { epoch: moment.epoch, number: self.number() };
+            let alert = Alert { id, mail, rule, event, samples: Vec::new() };
+            self.outputs.alert(&alert, &setup.switches);
+            totals.alerts += 1;
         }
     }
 
@@ -319,7 +417,8 @@ impl Judge {
     }
 
     fn commit(&mut self, open: &mut Open) {
-        if open.totals.ended == 0 && !self.statistics.is_due() {
+        let waits = self.statistics.is_due() || self.outputs.waiting() > 0;
+        if open.totals.ended == 0 && !waits {
             return;
         }
         let mut tries = 0;
@@ -340,6 +439,9 @@ impl Judge {
         }
         for (source, upto) in open.marks.drain(..) {
             source.end(upto);
+        }
+        for (location, request) in self.fim.take_requests() {
+            self.questions.ask(&location, &request);
         }
         let (sent, lost) = self.responder.flush();
         (open.totals.responses, open.totals.responses_lost) = (sent, lost);
@@ -410,7 +512,7 @@ fn show(location: &[u8]) -> String {
     location.escape_ascii().take(120).map(char::from).collect()
 }
 
-fn builtin(news: FimEvent) -> (Builtin, Vec<u8>, Option<FileDetails>) {
+fn builtin(news: FimEvent) -> (Builtin, Vec<u8>, FileDetails) {
     let builtin = match news.kind {
         FimKind::Changed => Builtin::FileChanged(FileChange::First),
         FimKind::ChangedAgain => Builtin::FileChanged(FileChange::Second),
@@ -422,9 +524,9 @@ fn builtin(news: FimEvent) -> (Builtin, Vec<u8>, Option<FileDetails>) {
         path: news.path,
         before: attributes(news.before),
         after: attributes(news.after),
-        fields: Vec::new(),
+        fields: news.fields,
     };
-    (builtin, news.text, Some(details))
+    (builtin, news.text, details)
 }
 
 fn attributes(values: fim::report::Values) -> FileAttributes {

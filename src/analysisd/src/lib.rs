@@ -17,9 +17,11 @@ mod numbering;
 mod order;
 mod output;
 mod pipeline;
+mod questions;
 mod response;
 mod setup;
 mod statistics;
+mod storm;
 #[cfg(test)]
 mod testing;
 mod world;
@@ -45,9 +47,11 @@ use crate::intake::{Inlets, Intake, Wish};
 use crate::judge::Judge;
 use crate::numbering::Numbering;
 use crate::output::Outputs;
+use crate::questions::Questions;
 use crate::response::{Responder, write_ar_conf};
 use crate::setup::{Setup, Trouble};
 use crate::statistics::Statistics;
+use crate::storm::Storms;
 use crate::world::Files;
 
 static PROGRAM: Program = Program {
@@ -166,6 +170,8 @@ impl Parts {
             fim,
             findings: FindingStore::new(&at("queue/rootcheck")),
             hosts: HostStore::open(&at("queue/fts/hostinfo")),
+            storms: Storms::default(),
+            questions: Questions::new(&root),
             responder: Responder::new(at(ipc::paths::EXECQ)),
             numbering,
             statistics: Statistics::open(&at("stats")),

@@ -9,10 +9,11 @@ use std::path::{Path, PathBuf};
 use rules::{Engine, LoadError, Mode, Options, Source};
 use settings::{ConfigErrors, InternalOptions, Settings};
 
-use crate::fim_store::Policy;
+use crate::fim_store::{HistoryLimits, Policy};
 use crate::output::Switches;
 use crate::response::Responses;
 use crate::statistics::Limits;
+use crate::storm;
 
 /// Everything that one version of the configuration decides.
 #[derive(Debug)]
@@ -27,6 +28,8 @@ pub(crate) struct Setup {
     pub stats: Limits,
     /// File integrity, the manager's part.
     pub fim: Policy,
+    /// When file events are summed up.
+    pub storm: storm::Limits,
     /// The settings themselves.
     pub settings: Settings,
 }
@@ -81,6 +84,16 @@ impl Setup {
             alert_new_files: settings.syscheck.alert_new_files,
             alert_first_scan: options.flag("analysisd.alert_first_scan"),
             ignore: settings.syscheck.ignore.iter().filter_map(prefix).collect(),
+            resync: options.flag("analysisd.fim_resync"),
+            history: HistoryLimits {
+                bytes: options.number("analysisd.fim_history_mb") << 20,
+                age: seconds(options.number("analysisd.fim_history_days").saturating_mul(86_400)),
+            },
+        };
+        let storm = storm::Limits {
+            alerts: options.number("analysisd.fim_storm_alerts"),
+            seconds: seconds(options.number("analysisd.fim_storm_seconds")),
+            level: u8::try_from(options.number("analysisd.fim_storm_level")).unwrap_or(u8::MAX),
         };
         let switches = Switches::of(&settings.global, options.flag("analysisd.log_fw"));
         let stats = Limits {
@@ -89,8 +102,12 @@ impl Setup {
             least: options.number("analysisd.stats_mindiff"),
             most: options.number("analysisd.stats_maxdiff"),
         };
-        Ok(Self { engine: loaded.engine, switches, responses, stats, fim, settings })
+        Ok(Self { engine: loaded.engine, switches, responses, stats, fim, storm, settings })
     }
+}
+
+fn seconds(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
 }
 
 fn read(

@@ -20,9 +20,11 @@ use crate::judge::Judge;
 use crate::numbering::Numbering;
 use crate::output::Outputs;
 use crate::pipeline;
+use crate::questions::Questions;
 use crate::response::Responder;
 use crate::setup::Setup;
 use crate::statistics::Statistics;
+use crate::storm::Storms;
 use crate::world::Files;
 
 const FOLDERS: &[&str] = &[
@@ -33,6 +35,7 @@ const FOLDERS: &[&str] = &[
     "queue/alerts",
     "queue/fts",
     "queue/syscheck",
+    "queue/fim-history",
     "queue/rootcheck",
     "queue/diff",
     "stats",
@@ -67,6 +70,8 @@ pub(crate) fn judge(
         fim: FimStore::open(&root.join("queue/syscheck"), setup.fim.clone()).unwrap(),
         findings: FindingStore::new(&root.join("queue/rootcheck")),
         hosts: HostStore::open(&root.join("queue/fts/hostinfo")),
+        storms: Storms::default(),
+        questions: Questions::new(root),
         responder: Responder::new(root.join("queue/alerts/execq")),
         numbering: Numbering::open(&root.join("queue/ossec/alert-number")).unwrap(),
         statistics: Statistics::open(&root.join("stats")),

@@ -34,8 +34,8 @@ pub struct Collector {
 }
 
 impl Collector {
-    /// Takes in a file: its path and its sum, both as sent.
-    pub fn add(&mut self, path: &[u8], sum: &[u8]) {
+    /// Takes in a file: its path and its sum, both as sent. Gives its bucket.
+    pub fn add(&mut self, path: &[u8], sum: &[u8]) -> u8 {
         let mut hasher = blake3::Hasher::new();
         for part in [sum, b" ", path] {
             hasher.update(part);
@@ -44,6 +44,7 @@ impl Collector {
         hasher.finalize_xof().fill(&mut mark);
         mark[0] = bucket(path);
         self.marks.push(mark);
+        mark[0]
     }
 
     /// The digest of all that was taken in.
@@ -288,7 +289,9 @@ mod tests {
 
     fn digest(files: &[(&str, &str)]) -> Digest {
         let mut collector = Collector::default();
-        files.iter().for_each(|(path, sum)| collector.add(path.as_bytes(), sum.as_bytes()));
+        for (path, sum) in files {
+            assert_eq!(collector.add(path.as_bytes(), sum.as_bytes()), bucket(path.as_bytes()));
+        }
         collector.finish()
     }
 

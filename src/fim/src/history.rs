@@ -23,18 +23,15 @@ pub enum Told {
     Package,
     /// The file changes too often.
     AutoIgnored,
-    /// Only hashes that one side did not have.
-    Placeholders,
     /// A new file, about which nothing is said as configured.
     NewFile,
 }
 
-const WORDS: [(Told, &str); 6] = [
+const WORDS: [(Told, &str); 5] = [
     (Told::Alert, "alert"),
     (Told::Maintenance, "maintenance"),
     (Told::Package, "package"),
     (Told::AutoIgnored, "auto_ignore"),
-    (Told::Placeholders, "placeholders"),
     (Told::NewFile, "new_file"),
 ];
 

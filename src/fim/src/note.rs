@@ -145,6 +145,13 @@ impl Who {
 }
 
 impl Package {
+    /// For people: `openssl 3.0.1 -> 3.0.2`.
+    pub fn words(&self) -> Vec<u8> {
+        let none: &[u8] = b"(none)";
+        let (old, new) = (self.old.as_deref().unwrap_or(none), self.new.as_deref().unwrap_or(none));
+        [self.name.as_slice(), b" ", old, b" -> ", new].concat()
+    }
+
     /// `None` without a name.
     fn read<'a>(words: impl Iterator<Item = &'a [u8]>) -> Option<Self> {
         let mut package = Self::default();

@@ -166,6 +166,14 @@ impl Database {
         Ok(known.map(|line| Known { counter: line.counter, sum: line.sum.to_vec() }))
     }
 
+    /// The path behind a [`key`](Self::key), unless it is gone.
+    pub(super) fn path_of(&self, file: &File, key: u64) -> io::Result<Option<Vec<u8>>> {
+        let Some(place) = self.places.get(&key) else { return Ok(None) };
+        let text = self.line(file, *place)?.unwrap_or_default();
+        let there = Line::parse(&text).filter(|line| line.sum != b"-1");
+        Ok(there.map(|line| line.path.to_vec()))
+    }
+
     /// The text at a place, in the file or waiting for it; `None` when the file ends before it.
     fn line(&self, file: &File, place: Place) -> io::Result<Option<Vec<u8>>> {
         let len = usize::try_from(place.len()).unwrap_or_default();

@@ -89,7 +89,7 @@ impl OpenFiles {
 }
 
 /// Opens or makes a regular file in the folder, never one elsewhere that a link points to.
-fn open_in(folder: &impl AsFd, name: &[u8]) -> io::Result<File> {
+pub(super) fn open_in(folder: &impl AsFd, name: &[u8]) -> io::Result<File> {
     let flags =
         OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
     let file = rustix::fs::openat(folder, name, flags, Mode::from_raw_mode(0o640))?;

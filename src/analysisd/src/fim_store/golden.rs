@@ -127,6 +127,7 @@ impl Replay {
         for message in &step.messages {
             match self.store.process(b"syscheck", message, 1_795_220_000).unwrap() {
                 Outcome::Event(event) => self.events.push(*event),
+                Outcome::Events(events) => self.events.extend(events),
                 Outcome::Swallowed(_) => {}
                 Outcome::Invalid(reason) => panic!("{}: refused: {reason}", step.name),
             }
@@ -147,7 +148,7 @@ fn golden_realtime_messages_give_the_recorded_alerts_and_databases() {
         auto_ignore: false,
         alert_new_files: true,
         alert_first_scan: true,
-        ignore: Vec::new(),
+        ..Policy::default()
     };
     let mut replay = Replay::new(policy);
     let mut failures = Vec::new();
@@ -173,8 +174,13 @@ fn golden_realtime_messages_give_the_recorded_alerts_and_databases() {
 fn golden_scheduled_messages_give_the_recorded_alerts_and_database() {
     let Some(folder) = folder("scheduled") else { return };
     let ignore = vec![b".tmp$".to_vec(), b"/srv/fimdemo2/sched/ign".to_vec()];
-    let policy =
-        Policy { auto_ignore: true, alert_new_files: true, alert_first_scan: true, ignore };
+    let policy = Policy {
+        auto_ignore: true,
+        alert_new_files: true,
+        alert_first_scan: true,
+        ignore,
+        ..Policy::default()
+    };
     let mut replay = Replay::new(policy);
     let marker = replay.path(".syscheck.maint");
     let mut failures = Vec::new();

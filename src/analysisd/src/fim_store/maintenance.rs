@@ -1,7 +1,6 @@
 //! Hosts in maintenance: what changes there becomes the baseline, is noted in a file of its own, and nobody is told.
 //!
-//! The marker files are described in [`fim::maintenance`]. `logs/fim_maintenance.log` has a line for each silent change:
-//! `2026-11-21 00:17:48 syscheck modify /etc/motd`. The state of a host that is on is believed for [`BELIEVED`] seconds; that of one
+//! The marker files are described in [`fim::maintenance`]; `logs/fim_maintenance.log` has a line for each silent change. The state of a host that is on is believed for [`BELIEVED`] seconds; that of one
 //! that is off never, so that `agent_control -M enable` acts at once.
 
 use std::collections::HashMap;
@@ -21,25 +20,12 @@ const LONG: i64 = 24 * 3600;
 const WARN_EVERY: i64 = 3600;
 /// Hosts in maintenance at a time; further ones are not.
 const MAX_HOSTS: usize = 65_536;
-/// Seen from `queue/syscheck`: it is opened from there, so that it is found after a change of root too.
-const LOG: &str = "../../logs/fim_maintenance.log";
 const TEMPORARY: &str = ".maintenance.new";
-
-/// What a silent change was.
-#[derive(Debug, Clone, Copy)]
-pub(super) enum Update {
-    /// A file that was not known.
-    New,
-    /// One that was.
-    Modify,
-}
 
 /// All hosts that are in maintenance as far as we looked.
 #[derive(Debug, Default)]
 pub(super) struct Maintenance {
     hosts: HashMap<Vec<u8>, State>,
-    /// Lines of the log, not yet written.
-    lines: Vec<u8>,
 }
 
 #[derive(Debug)]
@@ -66,22 +52,10 @@ impl Maintenance {
         self.look(folder, host, now)
     }
 
-    /// Remembers a silent change until the next [`flush`](Self::flush).
-    pub(super) fn note(&mut self, location: &[u8], update: Update, path: &[u8], now: i64) {
+    /// Counts a silent change; the marker is told by the next [`flush`](Self::flush).
+    pub(super) fn count(&mut self, location: &[u8]) {
         if let Some(state) = self.hosts.get_mut(host(location)) {
             state.uncounted += 1;
-        }
-        let word = match update {
-            Update::New => "new",
-            Update::Modify => "modify",
-        };
-        let time = runtime::clock::local(now);
-        let stamp = format!(
-            "{}-{:02}-{:02} {:02}:{:02}:{:02} ",
-            time.year, time.month, time.day, time.hour, time.minute, time.second
-        );
-        for part in [stamp.as_bytes(), location, b" ", word.as_bytes(), b" ", path, b"\n"] {
-            self.lines.extend_from_slice(part);
         }
     }
 
@@ -98,20 +72,9 @@ impl Maintenance {
         }
     }
 
-    /// Writes lines and counts, and deletes the markers of what has ended; call it after the databases are written. What fails
+    /// Writes counts, and deletes the markers of what has ended; call it after the databases are written. What fails
     /// is said and tried again: a baseline is worth more than a count.
     pub(super) fn flush(&mut self, folder: &OwnedFd) {
-        if !self.lines.is_empty() {
-            match append(folder, &self.lines) {
-                Ok(()) => self.lines.clear(),
-                Err(error) => {
-                    log::error!(
-                        "cannot write logs/fim_maintenance.log: {error}; its lines are dropped"
-                    );
-                    self.lines.clear();
-                }
-            }
-        }
         self.hosts.retain(|host, state| {
             let shown = String::from_utf8_lossy(host);
             if state.is_ending {
@@ -131,7 +94,7 @@ impl Maintenance {
                 };
             }
             if state.uncounted > 0 {
-                match count(folder, host, state.uncounted) {
+                match add_to_count(folder, host, state.uncounted) {
                     Ok(true) => state.uncounted = 0,
                     // A tool holds the lock: next time.
                     Ok(false) => (),
@@ -192,7 +155,7 @@ fn read(folder: &OwnedFd, host: &[u8]) -> Option<Marker> {
 }
 
 /// Adds to the count of a marker; `false` while somebody else rewrites markers. A marker that is gone is not made again.
-fn count(folder: &OwnedFd, host: &[u8], more: u64) -> io::Result<bool> {
+fn add_to_count(folder: &OwnedFd, host: &[u8], more: u64) -> io::Result<bool> {
     // Another open file than `folder`: a lock belongs to the open file, and is let go with it.
     let lock = rustix::fs::openat(
         folder,
@@ -220,12 +183,6 @@ fn remove(folder: &OwnedFd, host: &[u8]) -> io::Result<()> {
         Ok(()) | Err(rustix::io::Errno::NOENT) => Ok(()),
         Err(errno) => Err(errno.into()),
     }
-}
-
-fn append(folder: &OwnedFd, lines: &[u8]) -> io::Result<()> {
-    let flags = OFlags::WRONLY | OFlags::APPEND | OFlags::CREATE | OFlags::CLOEXEC;
-    let file = rustix::fs::openat(folder, LOG, flags, Mode::from_raw_mode(0o640))?;
-    File::from(file).write_all(lines)
 }
 
 /// The host as a part of a file name; the same escapes as for databases.

@@ -22,6 +22,7 @@ impl Bench {
             alert_new_files,
             alert_first_scan: true,
             ignore: vec![b"/ignored".to_vec()],
+            ..Policy::default()
         };
         let store = FimStore::open(folder.path(), policy).unwrap();
         Self { folder, store, now: 1000 }
@@ -313,4 +314,64 @@ fn a_first_scan_is_silent_and_later_new_files_are_not() {
         matches!(store.process(b"syscheck", &record(3), 4).unwrap(), Outcome::Event(_)),
         "after a restart too"
     );
+}
+
+#[test]
+fn who_did_it_stands_between_the_attributes_and_the_diff() {
+    let mut bench = Bench::new(true, false);
+    bench.file(A);
+    let said = bench.send(&format!("{B} /etc/x\n@who uid=0 user=root pid=7\n1c1\n< a\n"));
+    let Outcome::Event(event) = said else { panic!("{said:?}") };
+    let text = String::from_utf8(event.text).unwrap();
+    let expected = "'ff'\nChanged by user 'root' (0)\nProcess 7\nWhat changed:\n1c1\n< a\n";
+    assert!(text.ends_with(expected), "{text}");
+    assert_eq!(event.fields[0], ("who.user", b"root".to_vec()));
+    let said = bench.send("-1 /etc/x\n@who auser=eve\n");
+    let Outcome::Event(event) = said else { panic!("{said:?}") };
+    let text = String::from_utf8(event.text).unwrap();
+    assert!(text.ends_with("checksum.\nChanged by login user 'eve'\n"), "{text}");
+}
+
+#[test]
+fn a_change_of_a_package_is_the_new_baseline_and_is_listed() {
+    let root = tempfile::tempdir().unwrap();
+    for folder in ["queue/syscheck", "queue/fim-history", "logs"] {
+        fs::create_dir_all(root.path().join(folder)).unwrap();
+    }
+    let mut store = FimStore::open(&root.path().join("queue/syscheck"), Policy::default()).unwrap();
+    let mut send = |message: &str| store.process(b"syscheck", message.as_bytes(), 1000).unwrap();
+    send(&format!("{A} /bin/x"));
+    send("syscheck-db-completed");
+    let note = "@package name=openssl old=3.0.1 new=3.0.2\n";
+    let said = send(&format!("{B} /bin/x\n{note}"));
+    assert_eq!(said, swallowed(Reason::Package));
+    assert_eq!(send(&format!("{B} /bin/x\n{note}")), swallowed(Reason::Unchanged));
+    assert!(matches!(send(&format!("{C} /bin/x\n@package old=1\n")), Outcome::Event(_)));
+    store.flush().unwrap();
+    let log = fs::read_to_string(root.path().join("logs/fim_packages.log")).unwrap();
+    assert!(log.ends_with(" syscheck modify /bin/x openssl 3.0.1 -> 3.0.2\n"), "{log}");
+    let history = fs::read_to_string(root.path().join("queue/fim-history/syscheck")).unwrap();
+    let told: Vec<&str> = history.lines().map(|l| l.split(' ').nth(1).unwrap()).collect();
+    assert_eq!(told, ["package", "alert"], "the first scan is no change");
+}
+
+#[test]
+fn a_file_of_superseded_lines_is_written_anew_and_knows_the_same() {
+    let mut bench = Bench::new(false, false);
+    let path = bench.folder.path().join("syscheck");
+    let mut sums = (0..12_000_u32).map(|n| format!("{n}:33188:0:0:{}:bb:cc", "a".repeat(64)));
+    bench.send(&format!("{A} /only once"));
+    for sum in sums.by_ref().take(11_000) {
+        bench.file(&sum);
+    }
+    bench.flushed();
+    let len = fs::metadata(&path).unwrap().len();
+    assert!(len < 300, "{len}");
+    assert_eq!(bench.send(&format!("{A} /only once")), swallowed(Reason::Unchanged));
+    assert_eq!(bench.kind(&sums.next().unwrap()), FimKind::Changed);
+    assert_eq!(bench.flushed().lines().count(), 3);
+    bench.restart();
+    assert_eq!(bench.send(&format!("{A} /only once")), swallowed(Reason::Unchanged));
+    let names: Vec<_> = fs::read_dir(bench.folder.path()).unwrap().collect();
+    assert_eq!(names.len(), 1, "{names:?}");
 }
