@@ -43,7 +43,7 @@ impl Happened {
 }
 
 /// The rule number of a summary, of which there is nothing in the rule files: it is said whatever they hold.
-pub(crate) const RULE: u32 = 190_720;
+pub(crate) const RULE: u32 = 190_740;
 
 /// An alert of a file event.
 #[derive(Debug, Clone, Copy)]
