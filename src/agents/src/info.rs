@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use wire::keepalive::AgentInfo;
+use wire::ours::State;
 
 use crate::keyfile::Agent;
 use crate::replace::{Depth, replace};
@@ -27,6 +28,8 @@ pub enum Status {
     Disconnected,
     /// There was none since the agent was added.
     NeverConnected,
+    /// It said that it does nothing until it is told to go on; agents of ours only.
+    Suspended,
 }
 
 impl Status {
@@ -45,6 +48,7 @@ impl Status {
             Self::Active => "Active",
             Self::Disconnected => "Disconnected",
             Self::NeverConnected => "Never connected",
+            Self::Suspended => "Suspended",
         }
     }
 }
@@ -87,9 +91,19 @@ pub fn last_seen(root: &Path, agent: &Agent) -> Option<SystemTime> {
     fs::metadata(path(root, agent)).and_then(|data| data.modified()).ok()
 }
 
-/// The agent's status by the tools' period, [`NOTIFY`].
+/// The agent's status by the tools' period, [`NOTIFY`]. An agent of ours that said it was stopped or suspended is just that.
 pub fn status(root: &Path, agent: &Agent, now: SystemTime) -> Status {
-    Status::at(last_seen(root, agent), now, NOTIFY)
+    let by_time = Status::at(last_seen(root, agent), now, NOTIFY);
+    match state(&path(root, agent)) {
+        Some(State::Suspended) => Status::Suspended,
+        Some(State::Exiting) => Status::Disconnected,
+        Some(State::Running) | None => by_time,
+    }
+}
+
+/// What an agent of ours said last that it does; `None` for others, and when there is no such file.
+pub fn state(file: &Path) -> Option<State> {
+    fs::read(file).ok().and_then(|file| AgentInfo::parse(&file).mark).map(|mark| mark.state)
 }
 
 /// The content of an agent's file, for [`AgentInfo::parse`]; empty when it has none.
@@ -118,6 +132,7 @@ pub fn remove(root: &Path, agent: &Agent) -> io::Result<()> {
 mod tests {
     use super::*;
     use wire::key::Method;
+    use wire::ours::Mark;
 
     #[test]
     fn status_follows_from_the_last_keepalive() {
@@ -148,6 +163,15 @@ mod tests {
         assert!(touch(root.path(), &agent, now - Duration::from_secs(4000)).unwrap());
         assert_eq!(status(root.path(), &agent, now), Status::Disconnected);
         assert_eq!(AgentInfo::parse(&read(root.path(), &agent).unwrap()).uname, b"Linux web01");
+        for (state, status) in [
+            (State::Suspended, Status::Suspended),
+            (State::Exiting, Status::Disconnected),
+            (State::Running, Status::Active),
+        ] {
+            let mark = Some(Mark { state, run: 1 });
+            write(root.path(), &agent, &AgentInfo { uname: b"L", method: None, mark }).unwrap();
+            assert_eq!(super::status(root.path(), &agent, SystemTime::now()), status);
+        }
         remove(root.path(), &agent).unwrap();
         remove(root.path(), &agent).unwrap();
     }

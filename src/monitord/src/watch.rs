@@ -202,7 +202,8 @@ impl Watch {
         self.complained.keys = false;
         let folder = self.root.join(agents::info::FOLDER);
         let now = Now { epoch: clock::now(), uptime: self.started.elapsed() };
-        gone.extend(self.roll.call(now, &mut |name| last_sign(&folder, name)));
+        let silent = self.roll.call(now, &mut |name| last_sign(&folder, name));
+        gone.extend(silent.into_iter().filter(|name| !is_suspended(&folder, name)));
         for agent in &gone {
             log::debug!("agent '{agent}' has fallen silent");
             self.voice.disconnected(agent);
@@ -254,6 +255,15 @@ impl Watch {
 
 fn date(now: clock::Local) -> Option<Date> {
     Date::new(u16::try_from(now.year).ok()?, now.month, now.day)
+}
+
+/// Whether the agent has said that it will be silent.
+fn is_suspended(folder: &Path, name: &str) -> bool {
+    let is_so = agents::info::state(&folder.join(name)) == Some(wire::ours::State::Suspended);
+    if is_so {
+        log::info!("Agent '{name}' is silent since it was suspended; it is not reported.");
+    }
+    is_so
 }
 
 /// When an agent's file was last written.

@@ -13,6 +13,7 @@ pub mod doubts;
 pub mod intake;
 pub mod outbox;
 pub mod post;
+pub mod presence;
 pub mod remedy;
 pub mod server;
 pub mod shared;

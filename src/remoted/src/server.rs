@@ -8,6 +8,7 @@
 
 mod doubted;
 mod keys;
+mod present;
 mod requests;
 mod syslog_input;
 
@@ -37,6 +38,7 @@ use crate::doors::Doors;
 use crate::intake::{self, Strictness, Taken, source};
 use crate::outbox::Outbox;
 use crate::post::{Post, Sent};
+use crate::presence::Silences;
 use crate::remedy::Case;
 use crate::shared::{Piece, Pushes, Shared};
 use crate::syslog::{Access, Streams};
@@ -80,6 +82,8 @@ pub struct Server {
     accounts: Accounts,
     complaints: Complaints,
     doubting: doubted::Doubting,
+    silences: Silences,
+    silences_looked_at: Instant,
     batch: Batch,
     event: Vec<u8>,
     buffer: Vec<u8>,
@@ -155,6 +159,8 @@ impl Server {
             accounts: Accounts::default(),
             complaints: Complaints::new(now),
             doubting: doubted::Doubting::default(),
+            silences: Silences::default(),
+            silences_looked_at: now,
             batch: Batch::new(BATCH, MAX_DATAGRAM),
             event: Vec::with_capacity(MAX_DATAGRAM),
             buffer: vec![0; MAX_DATAGRAM],
@@ -308,7 +314,7 @@ impl Server {
                     return self.answered(taken, answer, door, from, now);
                 }
                 self.answer(taken, door, from, now);
-                self.keepalive(taken, text);
+                self.keepalive(taken, text, from);
             }
         }
     }
@@ -371,8 +377,8 @@ impl Server {
         }
     }
 
-    fn keepalive(&mut self, taken: &Taken<'_>, text: &[u8]) {
-        let Some(entry) = self.table.entry_mut(taken.slot) else { return };
+    fn keepalive(&mut self, taken: &Taken<'_>, text: &[u8], from: SocketAddr) {
+        let Some(entry) = self.table.entry(taken.slot) else { return };
         let id = entry.agent.id.clone();
         let keepalive = match Keepalive::parse(text) {
             Ok(keepalive) => keepalive,
@@ -387,6 +393,8 @@ impl Server {
             }
         };
         let mark = keepalive.mark();
+        self.note_change(&id, mark, from);
+        let Some(entry) = self.table.entry_mut(taken.slot) else { return };
         let is_same = entry.known.uname == keepalive.uname
             && entry.known.method == Some(taken.method)
             && entry.known.mark == mark;
@@ -500,6 +508,7 @@ impl Server {
             }
         });
         self.turn_doubts(now);
+        self.look_at_silences(now);
         for line in self.complaints.sums(now) {
             log::warn!("{line}");
         }

@@ -29,7 +29,7 @@ pub use section::client::{Client, Server};
 pub use section::command::{Command, Expect};
 pub use section::global::{AllowList, Global, Mail};
 pub use section::localfile::{LocalFile, LogFormat};
-pub use section::remote::{Connection, CryptoAccept, Protocol, Remote};
+pub use section::remote::{Connection, CryptoAccept, Protocol, Remote, Severity};
 pub use section::response::{Response, ResponseLocation, Responses};
 pub use section::rootcheck::{Checks, Rootcheck};
 pub use section::rules::{RuleFiles, RuleSource, RuleSourceKind, RuleSources};

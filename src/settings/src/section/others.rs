@@ -37,6 +37,10 @@ const REMOTE: Fields = &[
     ("allowed-ips", Network),
     ("denied-ips", Network),
     ("crypto_accept", OneOfAnyCase(&["blowfish", "aes", "both", "any"])),
+    ("check_names", YesNo),
+    ("lookup_severity", OneOf(super::remote::Severity::WORDS)),
+    ("client_from_accept", YesNo),
+    ("client_time_limit", Number(0, MAX)),
 ];
 
 const CLIENT: Fields = &[

@@ -3,7 +3,9 @@
 //! ```xml
 //! <remote><connection>secure</connection><crypto_accept>aes</crypto_accept></remote>
 //! <remote><connection>syslog</connection><allowed-ips>10.0.0.0/8</allowed-ips></remote>
+//! <remote><connection>secure</connection><denied-ips>10.9.9.9</denied-ips><check_names>yes</check_names></remote>
 //! ```
+//! `check_names`, `lookup_severity`, `client_from_accept`, `client_time_limit` and lists in a block for agents are ours; OSSEC has none of them.
 
 use std::net::IpAddr;
 
@@ -24,12 +26,65 @@ pub struct Remote {
     pub protocol: Protocol,
     /// The address to bind; all of the host's when there is none.
     pub local_ip: Option<IpAddr>,
-    /// Address forms (`10.0.0.0/8`, `any`, `!10.0.0.1`), in order; syslog only, and one list over all blocks.
+    /// Address forms (`10.0.0.0/8`, `any`, `!10.0.0.1`), in order. Of blocks for syslog: one list over all of them; of blocks for
+    /// agents likewise, where no list allows everybody.
     pub allowed_ips: Vec<String>,
     /// As [`allowed_ips`](Self::allowed_ips), looked at first.
     pub denied_ips: Vec<String>,
     /// `aes`, `blowfish` or `both`; `None` when the block does not say.
     pub crypto_accept: Option<CryptoAccept>,
+    /// Whether an agent's name must lead to its address and back; `None` when the block does not say.
+    pub check_names: Option<bool>,
+    /// How bad it is when it does not.
+    pub lookup_severity: Option<Severity>,
+    /// The address as seen is trusted: no lookup of the agent's name.
+    pub client_from_accept: Option<bool>,
+    /// Seconds of silence after which an agent is reported; 0: never.
+    pub client_time_limit: Option<u64>,
+}
+
+/// How bad something is, in the words of Samhain.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Severity {
+    /// Neither logged nor reported.
+    None,
+    /// For the debug log only.
+    Debug,
+    /// Worth a line.
+    Info,
+    /// Worth an alert of level 3.
+    Notice,
+    /// Level 5.
+    Warn,
+    /// Level 7.
+    Err,
+    /// Level 10.
+    Crit,
+}
+
+impl Severity {
+    /// All words, from the mildest.
+    pub const WORDS: &'static [&'static str] =
+        &["none", "debug", "info", "notice", "warn", "err", "crit"];
+
+    /// The word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Debug => "debug",
+            Self::Info => "info",
+            Self::Notice => "notice",
+            Self::Warn => "warn",
+            Self::Err => "err",
+            Self::Crit => "crit",
+        }
+    }
+
+    fn parse(word: &str) -> Option<Self> {
+        use Severity::{Crit, Debug, Err, Info, None, Notice, Warn};
+        let all = [None, Debug, Info, Notice, Warn, Err, Crit];
+        all.into_iter().find(|severity| severity.as_str() == word)
+    }
 }
 
 /// Who speaks to a socket of remoted.
@@ -81,6 +136,10 @@ impl Remote {
             allowed_ips: Vec::new(),
             denied_ips: Vec::new(),
             crypto_accept: None,
+            check_names: None,
+            lookup_severity: None,
+            client_from_accept: None,
+            client_time_limit: None,
         };
         for child in &section.children {
             let value = child.text();
@@ -101,6 +160,10 @@ impl Remote {
                         _ => CryptoAccept::Both,
                     });
                 }
+                "check_names" => remote.check_names = Some(value == "yes"),
+                "lookup_severity" => remote.lookup_severity = Severity::parse(&value),
+                "client_from_accept" => remote.client_from_accept = Some(value == "yes"),
+                "client_time_limit" => remote.client_time_limit = digits(&child.content),
                 _ => {}
             }
         }
@@ -139,6 +202,22 @@ mod tests {
             "<remote><connection>syslog</connection><allowed-ips>any</allowed-ips></remote>",
         );
         assert_eq!((found[0].connection, found[0].port), (Connection::Syslog, 514));
+    }
+
+    #[test]
+    fn questions_of_names_and_time_are_typed() {
+        let found = remotes(
+            "<remote><connection>secure</connection><check_names>yes</check_names><lookup_severity>warn</lookup_severity>\
+             <client_from_accept>no</client_from_accept><client_time_limit>600</client_time_limit></remote>",
+        );
+        assert_eq!((found[0].check_names, found[0].client_from_accept), (Some(true), Some(false)));
+        assert_eq!(found[0].lookup_severity, Some(Severity::Warn));
+        assert_eq!(found[0].client_time_limit, Some(600));
+        for word in Severity::WORDS {
+            assert_eq!(Severity::parse(word).map(Severity::as_str), Some(*word));
+        }
+        let wrong = "<ossec_config><remote><connection>secure</connection><lookup_severity>bad</lookup_severity></remote></ossec_config>";
+        assert!(crate::parse(wrong.as_bytes(), Path::new("ossec.conf")).is_err());
     }
 
     #[test]
