@@ -8,6 +8,7 @@ pub mod changes;
 pub mod hash;
 pub mod known;
 pub mod look;
+pub mod packages;
 pub mod plan;
 pub mod realtime;
 pub mod schedule;
