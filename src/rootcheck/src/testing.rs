@@ -1,6 +1,13 @@
 //! What tests share.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use settings::Rootcheck;
+
+use crate::pace::{Pace, Stopped};
+use crate::scene::{Said, Scene};
 
 /// A folder of the recorded data of hosts; `None`, with a message, where it is not there.
 pub(crate) fn golden_folder(name: &str) -> Option<PathBuf> {
@@ -13,4 +20,31 @@ pub(crate) fn golden_folder(name: &str) -> Option<PathBuf> {
         return None;
     }
     Some(folder)
+}
+
+/// What a check tells, on the real `/` but for what its views say, without rests.
+pub(crate) fn told(check: impl FnOnce(&mut Scene<'_>) -> Result<(), Stopped>) -> Vec<String> {
+    told_of(&Rootcheck::default(), Path::new("/nowhere"), check)
+}
+
+/// The same by these settings, with this install root.
+pub(crate) fn told_of(
+    settings: &Rootcheck,
+    root: &Path,
+    check: impl FnOnce(&mut Scene<'_>) -> Result<(), Stopped>,
+) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut scene = Scene {
+        settings,
+        base: settings.base_directory.clone(),
+        root: root.to_owned(),
+        pace: Pace::new(Arc::default(), Duration::ZERO),
+        said: &mut Said::default(),
+        tell: &mut |text| {
+            found.push(String::from_utf8(text).unwrap());
+            Ok(())
+        },
+    };
+    assert_eq!(check(&mut scene), Ok(()));
+    found
 }
