@@ -75,6 +75,7 @@ fn run(start: Start) -> Result<(), Failure> {
         read: &["etc", "/etc/localtime", "/usr/share/zoneinfo"],
         write: &["queue", "var/run", orders::SHARED],
         network: true,
+        bind: false,
         exec: false,
     })?;
     log::info!(

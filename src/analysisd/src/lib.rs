@@ -98,6 +98,7 @@ fn run(start: Start) -> Result<(), Failure> {
         read: &["etc", "rules", "/etc/localtime", "/usr/share/zoneinfo"],
         write: &["logs", "queue", "stats", "var/run", "etc/shared"],
         network: false,
+        bind: false,
         exec: false,
     })?;
     // Not as root: remoted, of the same group, reads it and hands it to the agents.

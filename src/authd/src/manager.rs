@@ -184,6 +184,7 @@ fn run(start: Start, options: &Options) -> Result<(), Failure> {
         read: &[],
         write: &["etc", "var/run"],
         network: true,
+        bind: false,
         exec: false,
     })?;
     let number = |key| usize::try_from(daemon.options().number(key)).unwrap_or(usize::MAX);

@@ -124,6 +124,7 @@ impl Needs {
             read: &["/"],
             write,
             network: self.commands,
+            bind: false,
             exec: self.commands || self.journals,
         }
     }

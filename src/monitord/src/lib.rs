@@ -60,6 +60,7 @@ fn run(start: Start) -> Result<(), Failure> {
         read: &["etc", agents::info::FOLDER],
         write: &["logs", "queue/ossec", memory::FOLDER],
         network: false,
+        bind: false,
         exec: false,
     })?;
     let mut watch = Watch::start(&daemon)?;

@@ -81,6 +81,7 @@ fn run(start: Start) -> Result<(), Failure> {
         read: &["etc"],
         write: &["queue/ossec", "queue/rids", "queue/agent-info", "queue/alerts", "etc/shared"],
         network: true,
+        bind: false,
         exec: false,
     })?;
     let requests = ipc::datagram::bind(&daemon.root().join(REQUESTS)).map_err(|error| {

@@ -20,6 +20,9 @@ pub struct Sandbox<'a> {
     pub write: &'a [&'a str],
     /// It talks to other machines (TCP, UDP); sockets of this machine are always open.
     pub network: bool,
+    /// It takes ports of this machine, to see which are free, but connects to nobody. (No sandbox of this kind closes the sending of
+    /// UDP datagrams.)
+    pub bind: bool,
     /// It runs programs, which inherit the sandbox: they read everything, but write only what is declared here.
     pub exec: bool,
 }
@@ -58,7 +61,9 @@ impl Sandbox<'_> {
         let below =
             |paths: &[&str]| -> Vec<PathBuf> { paths.iter().map(|path| root.join(path)).collect() };
         let mut rules = Ruleset::default().handle_access(AccessFs::from_all(HANDLED))?;
-        if !self.network {
+        if self.bind && !self.network {
+            rules = rules.handle_access(AccessNet::ConnectTcp)?;
+        } else if !self.network {
             rules = rules.handle_access(AccessNet::from_all(HANDLED))?;
         }
         if !self.exec {

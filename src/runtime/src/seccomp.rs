@@ -12,8 +12,10 @@ use seccompiler::{
 use sys::syscall;
 
 /// Installs the filter for the whole process.
-pub(crate) fn close_calls(network: bool, exec: bool) {
-    match program(network, exec).map(|program| seccompiler::apply_filter_all_threads(&program)) {
+pub(crate) fn close_calls(network: bool, bind: bool, exec: bool) {
+    match program(network, bind, exec)
+        .map(|program| seccompiler::apply_filter_all_threads(&program))
+    {
         Ok(Ok(())) => log::debug!("system calls filtered (network: {network}, programs: {exec})"),
         Ok(Err(error)) => {
             log::info!("This kernel takes no filter of system calls: {}.", error)
@@ -22,7 +24,7 @@ pub(crate) fn close_calls(network: bool, exec: bool) {
     }
 }
 
-fn program(network: bool, exec: bool) -> Result<BpfProgram, BackendError> {
+fn program(network: bool, bind: bool, exec: bool) -> Result<BpfProgram, BackendError> {
     let machine = TargetArch::try_from(std::env::consts::ARCH)?;
     let mut rules: BTreeMap<i64, Vec<SeccompRule>> = BTreeMap::new();
     let programs = if exec { &[] } else { syscall::WITH_PROGRAMS_ONLY };
@@ -30,7 +32,9 @@ fn program(network: bool, exec: bool) -> Result<BpfProgram, BackendError> {
         deny(&mut rules, call, &[])?;
     }
     if !network {
-        deny(&mut rules, syscall::SOCKET, syscall::NETWORK_FAMILIES)?;
+        let families = syscall::NETWORK_FAMILIES.iter();
+        let closed = families.filter(|family| !bind || !syscall::WITH_PORTS.contains(family));
+        deny(&mut rules, syscall::SOCKET, &closed.copied().collect::<Vec<_>>())?;
     }
     if let Some(bit) = syscall::X32 {
         // execve and execveat stay open for daemons that run programs.
@@ -68,8 +72,8 @@ mod tests {
 
     #[test]
     fn every_combination_fits_into_a_filter() {
-        for (network, exec) in [(false, false), (false, true), (true, false), (true, true)] {
-            match program(network, exec) {
+        for bits in 0..8 {
+            match program(bits & 1 != 0, bits & 2 != 0, bits & 4 != 0) {
                 Ok(program) => assert!(program.len() < 4096, "{}", program.len()),
                 Err(error) => println!("skipped: {error}"),
             }

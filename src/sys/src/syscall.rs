@@ -81,6 +81,9 @@ pub const NETWORK_FAMILIES: &[i32] = &[
     libc::AF_XDP,
 ];
 
+/// Those of them that have ports.
+pub const WITH_PORTS: &[i32] = &[libc::AF_INET, libc::AF_INET6];
+
 /// Bit that marks a call of the x32 interface on x86-64 kernels that have it: the same calls by a second door.
 #[cfg(target_arch = "x86_64")]
 pub const X32: Option<i64> = Some(0x4000_0000);

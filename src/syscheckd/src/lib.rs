@@ -21,6 +21,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use ipc::{Sender, paths};
+use rootcheck::{Searcher, Timing};
 use runtime::{Capability, Daemon, Failure, Privilege, Program, Sandbox, Signal, Start};
 use settings::{CheckOptions, Ignore, Settings, TimeOfDay};
 
@@ -36,7 +37,10 @@ static PROGRAM: Program = Program {
     name: "ossec-syscheckd",
     about: "watches files for changes",
     debug_option: Some("syscheck.debug"),
-    privilege: Privilege::Root { group: "ossec", keep: &[Capability::DacReadSearch] },
+    privilege: Privilege::Root {
+        group: "ossec",
+        keep: &[Capability::DacReadSearch, Capability::NetBindService],
+    },
 };
 
 /// Runs `ossec-syscheckd`.
@@ -54,7 +58,11 @@ fn run(start: Start) -> Result<(), Failure> {
     if let Err(error) = sys::process::run_as_batch() {
         log::debug!("not scheduled as a batch job: {error}");
     }
-    daemon.confine(&Sandbox { read: &["/"], write: &[STATE, "var/run"], ..Sandbox::default() })?;
+    // Hidden ports are found by trying to take each.
+    let rootcheck = &settings.rootcheck;
+    let bind = rootcheck.present && !rootcheck.disabled && rootcheck.checks.ports;
+    let write = &[STATE, "var/run"];
+    daemon.confine(&Sandbox { read: &["/"], write, bind, ..Sandbox::default() })?;
     let known = open_known(daemon.root())?;
     daemon.ready();
     describe(&settings);
@@ -62,14 +70,15 @@ fn run(start: Start) -> Result<(), Failure> {
     let Some(link) = connect(&mut daemon, known)? else { return Ok(()) };
     let reload_asked = link.reload_asked;
     let mut watcher = start_watcher(&daemon, &settings, link)?;
+    let searcher = start_rootcheck(&daemon, &settings)?;
     if reload_asked {
-        reload(&mut daemon, &mut watcher);
+        reload(&mut daemon, &mut watcher, &searcher);
     }
-    watch(&mut daemon, &mut watcher)
+    watch(&mut daemon, &mut watcher, &searcher)
 }
 
 /// Turns until told to stop.
-fn watch(daemon: &mut Daemon, watcher: &mut Watcher) -> Result<(), Failure> {
+fn watch(daemon: &mut Daemon, watcher: &mut Watcher, searcher: &Searcher) -> Result<(), Failure> {
     let mut written = (Instant::now(), Counts::default());
     loop {
         for signal in daemon.signals().take() {
@@ -78,7 +87,7 @@ fn watch(daemon: &mut Daemon, watcher: &mut Watcher) -> Result<(), Failure> {
                     write_accounts(daemon, &watcher.counts());
                     return Ok(());
                 }
-                Signal::Reload => reload(daemon, watcher),
+                Signal::Reload => reload(daemon, watcher, searcher),
                 _ => {}
             }
         }
@@ -87,6 +96,13 @@ fn watch(daemon: &mut Daemon, watcher: &mut Watcher) -> Result<(), Failure> {
                 None,
                 "The thread that reads files has ended: see the log above.",
             ));
+        }
+        if watcher.take_run_asked() {
+            searcher.run_now();
+        }
+        while watcher.takes_notes() {
+            let Some(finding) = searcher.finding() else { break };
+            watcher.note(finding);
         }
         let counts = watcher.counts();
         if written.0.elapsed() >= Duration::from_secs(1) && written.1 != counts {
@@ -97,7 +113,7 @@ fn watch(daemon: &mut Daemon, watcher: &mut Watcher) -> Result<(), Failure> {
     }
 }
 
-fn reload(daemon: &mut Daemon, watcher: &mut Watcher) {
+fn reload(daemon: &mut Daemon, watcher: &mut Watcher, searcher: &Searcher) {
     let settings = match settings::load(daemon.config()) {
         Ok(settings) => settings,
         Err(errors) => {
@@ -108,6 +124,7 @@ fn reload(daemon: &mut Daemon, watcher: &mut Watcher) {
     };
     match watcher.reload(&settings.syscheck, &now()) {
         Ok(()) => {
+            searcher.reload(&settings.rootcheck);
             log::info!("Configuration reloaded.");
             describe(&settings);
         }
@@ -164,6 +181,14 @@ fn start_watcher(daemon: &Daemon, settings: &Settings, link: Link) -> Result<Wat
     let pacing = Pacing { files: daemon.options().number("syscheck.sleep_after"), rest };
     Watcher::start(daemon.root(), &settings.syscheck, pacing, rest, link, &now())
         .map_err(|error| Failure::new(None, format!("Could not begin to watch files: {error}.")))
+}
+
+fn start_rootcheck(daemon: &Daemon, settings: &Settings) -> Result<Searcher, Failure> {
+    let delay = Duration::from_secs(daemon.options().number("syscheck.sleep"));
+    // The option is meant as seconds after each process; as milliseconds after each thousand it spares the machine enough.
+    let rest = Duration::from_millis(5 * daemon.options().number("rootcheck.sleep"));
+    Searcher::start(daemon.root(), &settings.rootcheck, Timing { delay, rest })
+        .map_err(|error| Failure::new(None, format!("Could not start rootcheck: {error}.")))
 }
 
 fn write_accounts(daemon: &Daemon, counts: &Counts) {
@@ -227,9 +252,10 @@ fn describe(settings: &Settings) {
 fn describe_rootcheck(settings: &Settings) {
     let rootcheck = &settings.rootcheck;
     if rootcheck.disabled {
+        log::info!(target: "rootcheck", "Rootcheck disabled. Exiting.");
         log::warn!("Rootcheck module disabled.");
     } else if rootcheck.present {
-        log::info!("<rootcheck> is not part of this version yet: it is not run.");
+        log::info!(target: "ossec-rootcheck", "Started (pid: {}).", std::process::id());
     }
 }
 

@@ -10,6 +10,7 @@
 //! journalled, then it is sent. When the queue is full no more news are taken, so the worker waits. A scan ends with a second look at
 //! every known file that it did not see: what is really gone is told as deleted.
 
+use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -56,6 +57,8 @@ pub struct Watcher {
     first_scan: Option<Instant>,
     /// A scan was asked for.
     requested: bool,
+    /// [`RUN_NOW`] was there: rootcheck is to search as well.
+    run_asked: bool,
     /// Events were lost: realtime folders are to be scanned.
     events_lost: bool,
     jobs: VecDeque<Job>,
@@ -89,7 +92,7 @@ enum Message {
     /// The end of a scan, for the manager's database.
     Completed,
     /// A line on rootcheck's channel.
-    Note(&'static str),
+    Note(Cow<'static, [u8]>),
 }
 
 /// The accounts. `received = filtered + forwarded + pending`.
@@ -161,6 +164,7 @@ impl Watcher {
             scans: 0,
             first_scan: syscheck.scan_on_start.then(|| now.instant + delay),
             requested: false,
+            run_asked: false,
             events_lost: false,
             jobs: VecDeque::new(),
             outbox: VecDeque::new(),
@@ -223,6 +227,21 @@ impl Watcher {
         }
         // An interrupted poll only means that we look earlier.
         let _ = poll(&mut ready, Some(&timeout));
+    }
+
+    /// Whether there is room for [`note`](Self::note).
+    pub fn takes_notes(&self) -> bool {
+        self.outbox.is_empty()
+    }
+
+    /// Tells the manager a line on rootcheck's channel.
+    pub fn note(&mut self, text: Vec<u8>) {
+        self.say(Message::Note(Cow::Owned(text)));
+    }
+
+    /// Whether a run of everything was asked for since the last call.
+    pub fn take_run_asked(&mut self) -> bool {
+        std::mem::take(&mut self.run_asked)
     }
 
     /// The accounts now.
@@ -296,7 +315,9 @@ impl Watcher {
         }
         if now.instant >= self.next_tick {
             self.next_tick = now.instant + TICK;
-            self.requested |= std::fs::remove_file(self.root.join(RUN_NOW)).is_ok();
+            let asked = std::fs::remove_file(self.root.join(RUN_NOW)).is_ok();
+            self.run_asked |= asked;
+            self.requested |= asked;
             self.requested |= self.scan == Scan::Idle && self.schedule.is_due(now);
         }
         if self.scan != Scan::Idle || self.plan.entries().is_empty() {
@@ -317,7 +338,7 @@ impl Watcher {
         self.scans += 1;
         self.scan = Scan::Walking { scope, first };
         if scope == Scope::All {
-            self.say(Message::Note("Starting syscheck scan."));
+            self.say(Message::Note(Cow::Borrowed(b"Starting syscheck scan.")));
             if first {
                 log::info!("Starting syscheck scan (forwarding database).");
                 log::info!("Starting syscheck database (pre-scan).");
@@ -419,7 +440,7 @@ impl Watcher {
         }
         self.counts.scans += 1;
         self.schedule.scanned(now);
-        self.say(Message::Note("Ending syscheck scan."));
+        self.say(Message::Note(Cow::Borrowed(b"Ending syscheck scan.")));
         self.say(Message::Completed);
         if first {
             log::info!("Finished creating syscheck database (pre-scan completed).");
@@ -472,7 +493,7 @@ impl Message {
         match self {
             Self::File { path, sum } => message::write(sum, &fim::path::escape(path), None),
             Self::Completed => message::COMPLETED.to_vec(),
-            Self::Note(text) => text.as_bytes().to_vec(),
+            Self::Note(text) => text.to_vec(),
         }
     }
 
