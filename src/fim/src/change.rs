@@ -3,6 +3,7 @@
 //! A hash counts only when both sides hold one: a file that could not be read once (`xxx`), or a check that was
 //! switched on later, is no change. So two sums that differ as text may well have no change at all.
 
+use crate::extra::{self, Extra};
 use crate::sum::{Record, is_real};
 
 /// One attribute of a file, in the order of the alert's lines.
@@ -22,6 +23,8 @@ pub enum Attribute {
     Sha1,
     /// SHA-256, hex.
     Sha256,
+    /// What only this suite looks at.
+    Extra(Extra),
 }
 
 /// One difference, the values as they lie in the sums.
@@ -49,9 +52,15 @@ pub fn changes<'a>(before: &Record<'a>, after: &Record<'a>) -> Vec<Change<'a>> {
         (Attribute::Sha256, before.sha256.unwrap_or_default(), after.sha256.unwrap_or_default()),
     ];
     let comparable = hashes.into_iter().filter(|(_, a, b)| is_real(a) && is_real(b));
+    let (old, new) = (before.extra.unwrap_or_default(), after.extra.unwrap_or_default());
+    // What only one side looked at is no change either.
+    let extras = extra::ALL.into_iter().filter_map(|one| {
+        Some((Attribute::Extra(one), extra::value(old, one)?, extra::value(new, one)?))
+    });
     plain
         .into_iter()
         .chain(comparable)
+        .chain(extras)
         .filter(|(_, before, after)| before != after)
         .map(|(attribute, before, after)| Change { attribute, before, after })
         .collect()
@@ -79,6 +88,17 @@ mod tests {
             [Size, Mode, Owner, Group, Md5, Sha1, Sha256]
         );
         assert_eq!(differing(b"1:2:3:4:a:b:c", b"1:2:3:4:a:b:c"), []);
+    }
+
+    #[test]
+    fn extra_attributes_are_compared_where_both_sides_have_them() {
+        let differ = |before: &str, after: &str| {
+            let sum = |extra: &str| format!("1:2:3:4:a:b:c:{extra}").into_bytes();
+            differing(&sum(before), &sum(after))
+        };
+        let links = Attribute::Extra(Extra::Links);
+        assert_eq!(differ("links=1;acl=", "links=2;acl=;flags=i"), [links]);
+        assert_eq!(differing(b"1:2:3:4:a:b:c", b"1:2:3:4:a:b:c:links=2"), []);
     }
 
     #[test]

@@ -8,6 +8,7 @@
 pub mod change;
 pub mod diff;
 pub mod digest;
+pub mod extra;
 pub mod history;
 pub mod maintenance;
 pub mod message;

@@ -4,6 +4,7 @@
 //! files end with a newline, those of deleted and of re-added ones do not (observed from the original 4.3.0).
 
 use crate::change::{Attribute, Change};
+use crate::extra;
 use crate::sum::Record;
 
 /// A path is cut to this many bytes in a text.
@@ -24,6 +25,8 @@ pub struct Values {
     pub group: Option<Vec<u8>>,
     /// Whole `st_mode`.
     pub mode: Option<u32>,
+    /// What only this suite looks at, by its name ([`crate::extra`]).
+    pub more: Vec<(&'static str, Vec<u8>)>,
 }
 
 /// Says that a file changed; the caller made sure that `changes` is not empty.
@@ -116,12 +119,17 @@ impl Values {
             Attribute::Md5 => self.md5 = text,
             Attribute::Sha1 => self.sha1 = text,
             Attribute::Sha256 => self.sha256 = text,
+            Attribute::Extra(one) => self.more.push((one.name(), extra::shown(value))),
         }
     }
 }
 
 fn describe(text: &mut Vec<u8>, change: &Change<'_>) {
-    let (before, after) = (change.before, change.after);
+    let shown = |value: &[u8]| match change.attribute {
+        Attribute::Extra(_) => extra::shown(value),
+        _ => value.to_vec(),
+    };
+    let (before, after) = (&*shown(change.before), &*shown(change.after));
     let line: &[&[u8]] = match change.attribute {
         Attribute::Size => &[b"Size changed from '", before, b"' to '", after],
         Attribute::Mode => {
@@ -132,6 +140,9 @@ fn describe(text: &mut Vec<u8>, change: &Change<'_>) {
         Attribute::Md5 => &[b"Old md5sum was: '", before, b"'\nNew md5sum is : '", after],
         Attribute::Sha1 => &[b"Old sha1sum was: '", before, b"'\nNew sha1sum is : '", after],
         Attribute::Sha256 => &[b"Old sha256sum was: '", before, b"'\nNew sha256sum is : '", after],
+        Attribute::Extra(one) => {
+            &[one.title().as_bytes(), b" changed from '", before, b"' to '", after]
+        }
     };
     text.extend(line.concat());
     text.extend_from_slice(b"'\n");
@@ -174,6 +185,21 @@ mod tests {
             Old sha256sum was: 'c'\nNew sha256sum is : 'f'\n\
             What changed:\n2c2\n";
         assert_eq!(String::from_utf8_lossy(&text), expected);
+    }
+
+    #[test]
+    fn extra_attributes_are_named() {
+        let (before, after) = (
+            record(b"1:2:3:4:a:b:c:links=1;acl="),
+            record(b"1:2:3:4:a:b:c:links=2;acl=user%3a%3ar"),
+        );
+        let text = changed(b"/x", &changes(&before, &after), None);
+        let expected = "Integrity checksum changed for: '/x'\n\
+            Number of links changed from '1' to '2'\n\
+            Access list changed from 'none' to 'user::r'\n";
+        assert_eq!(String::from_utf8_lossy(&text), expected);
+        let (_, values) = values_of_change(&changes(&before, &after));
+        assert_eq!(values.more, [("links", b"2".to_vec()), ("acl", b"user::r".to_vec())]);
     }
 
     #[test]

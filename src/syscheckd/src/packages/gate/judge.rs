@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use fim::Sum;
 use fim::note::Package;
+use fim::sum::hex;
 
 use super::super::dpkg::{Dpkg, Installed, canonical, without_architecture};
 use super::super::index::Index;
@@ -131,18 +132,4 @@ impl Now {
         let shipped = self.shipped.entry(owner.to_vec());
         shipped.or_insert_with(|| dpkg.shipped(owner)).get(path).copied()
     }
-}
-
-/// A hash of a sum; `None` for a placeholder.
-fn hex<const N: usize>(text: &[u8]) -> Option<[u8; N]> {
-    let mut bytes = [0; N];
-    let (pairs, rest) = text.as_chunks::<2>();
-    if pairs.len() != N || !rest.is_empty() {
-        return None;
-    }
-    for (byte, [high, low]) in bytes.iter_mut().zip(pairs) {
-        let digit = |digit: u8| char::from(digit).to_digit(16);
-        *byte = u8::try_from(digit(*high)? * 16 + digit(*low)?).ok()?;
-    }
-    Some(bytes)
 }
