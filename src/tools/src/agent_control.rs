@@ -3,8 +3,8 @@
 mod details;
 #[cfg(test)]
 mod golden;
-mod maintenance;
-mod request;
+pub(crate) mod maintenance;
+pub(crate) mod request;
 #[cfg(test)]
 mod tests;
 
@@ -14,13 +14,14 @@ use std::process::ExitCode;
 
 use serde_json::json;
 
-use crate::agent_tools::client::{Client, LOCAL, printable};
+use crate::agent_tools::client::{Client, printable};
 use crate::agent_tools::listing::Listing;
-use crate::agent_tools::options::{Form, Options};
+use crate::agent_tools::options::{Form, Options, Tool};
 use crate::agent_tools::{self, Reply, World, json_error, json_response};
 
+const TOOL: Tool =
+    Tool { name: NAME, letters: "VehdlLcsjarmu:i:b:f:R:M:", words: &[], usage: USAGE };
 const NAME: &str = "agent_control";
-const KNOWN: &str = "VehdlLcsjarmu:i:b:f:R:M:";
 const USAGE: &str = "
 agent_control: looks after agents
   agent_control -l | -lc         Lists all agents, or those that speak
@@ -43,30 +44,14 @@ agent_control: looks after agents
 
 /// The program.
 pub fn main() -> ExitCode {
-    let words: Vec<String> =
-        std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned()).collect();
-    let world = World::here();
-    let reply = match agent_tools::become_user(NAME) {
-        Ok(()) => run(&world, &words),
-        Err(reply) => reply,
-    };
-    reply.give()
+    agent_tools::main_of(TOOL.name, run)
 }
 
 pub(crate) fn run(world: &World, words: &[String]) -> Reply {
-    let options = match Options::parse(words, KNOWN) {
+    let options = match TOOL.read(words) {
         Ok(options) => options,
-        Err(odd) => {
-            let err = format!("{NAME}: {odd}\n");
-            return Reply { out: USAGE.into(), err, code: 1 };
-        }
+        Err(reply) => return reply,
     };
-    if options.has('V') {
-        return agent_tools::version(NAME);
-    }
-    if options.has('h') {
-        return Reply::of(USAGE);
-    }
     if options.is_empty() {
         return Reply::refused(USAGE);
     }
@@ -110,11 +95,8 @@ fn invalid_combination() -> Reply {
 /// The one with this id, digit for digit.
 fn client(world: &World, id: Option<&str>, form: Form) -> Result<Client, Reply> {
     let id = id.unwrap_or_default();
-    if id == LOCAL {
-        return Ok(Client::Local);
-    }
-    match world.keys(NAME)?.by_id(id) {
-        Some(agent) => Ok(Client::Agent(Box::new(agent.clone()))),
+    match Client::find(world, NAME, id)? {
+        Some(client) => Ok(client),
         // Scripts read the object, not the code: 0 as ever.
         None if form == Form::Json => Err(Reply::of(json_error(40, "Invalid agent id"))),
         None => {

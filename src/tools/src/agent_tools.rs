@@ -97,6 +97,18 @@ fn log_line(program: &str, text: &str) -> String {
     )
 }
 
+/// A program: what its words ask for, by the suite's user.
+pub(crate) fn main_of(name: &str, run: fn(&World, &[String]) -> Reply) -> ExitCode {
+    let world = World::here();
+    let reply = become_user(name).map(|()| run(&world, &words()));
+    reply.unwrap_or_else(|reply| reply).give()
+}
+
+/// The words of this call.
+pub(crate) fn words() -> Vec<String> {
+    std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned()).collect()
+}
+
 /// Gives up root for the suite's user, who owns the databases; not when somebody else calls.
 ///
 /// # Errors

@@ -20,14 +20,7 @@ list_agents: names the agents that ever spoke to this manager
 
 /// The program.
 pub fn main() -> ExitCode {
-    let words: Vec<String> =
-        std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned()).collect();
-    let world = World::here();
-    let reply = match agent_tools::become_user(NAME) {
-        Ok(()) => run(&world, &words),
-        Err(reply) => reply,
-    };
-    reply.give()
+    agent_tools::main_of(NAME, run)
 }
 
 /// Only the first word counts, as ever.

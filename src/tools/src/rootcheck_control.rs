@@ -11,14 +11,14 @@ use std::process::ExitCode;
 
 use serde_json::json;
 
-use crate::agent_tools::client::{Client, LOCAL, printable};
+use crate::agent_tools::client::{Client, printable};
 use crate::agent_tools::listing::Listing;
-use crate::agent_tools::options::{Form, Options};
+use crate::agent_tools::options::{Form, Options, Tool};
 use crate::agent_tools::{self, Reply, World, json_error, json_response, times};
 use database::{Database, Finding};
 
+const TOOL: Tool = Tool { name: NAME, letters: "VhdlLcsjrqu:i:", words: &[], usage: USAGE };
 const NAME: &str = "rootcheck_control";
-const KNOWN: &str = "VhdlLcsjrqu:i:";
 const USAGE: &str = "
 rootcheck_control: what rootcheck found
   rootcheck_control -l | -lc     Lists all agents, or those that speak
@@ -35,27 +35,14 @@ rootcheck_control: what rootcheck found
 
 /// The program.
 pub fn main() -> ExitCode {
-    let words: Vec<String> =
-        std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned()).collect();
-    let world = World::here();
-    let reply = match agent_tools::become_user(NAME) {
-        Ok(()) => run(&world, &words),
-        Err(reply) => reply,
-    };
-    reply.give()
+    agent_tools::main_of(TOOL.name, run)
 }
 
 pub(crate) fn run(world: &World, words: &[String]) -> Reply {
-    let options = match Options::parse(words, KNOWN) {
+    let options = match TOOL.read(words) {
         Ok(options) => options,
-        Err(odd) => return Reply { out: USAGE.into(), err: format!("{NAME}: {odd}\n"), code: 1 },
+        Err(reply) => return reply,
     };
-    if options.has('V') {
-        return agent_tools::version(NAME);
-    }
-    if options.has('h') {
-        return Reply::of(USAGE);
-    }
     answer(world, &options).unwrap_or_else(|reply| reply)
 }
 
@@ -85,11 +72,8 @@ fn answer(world: &World, options: &Options) -> Result<Reply, Reply> {
 }
 
 fn client(world: &World, id: &str, form: Form) -> Result<Client, Reply> {
-    if id == LOCAL {
-        return Ok(Client::Local);
-    }
-    match world.keys(NAME)?.by_id(id) {
-        Some(agent) => Ok(Client::Agent(Box::new(agent.clone()))),
+    match Client::find(world, NAME, id)? {
+        Some(client) => Ok(client),
         None if form == Form::Json => Err(Reply::refused(json_error(32, "Invalid agent id"))),
         None => Err(Reply::refused(format!(
             "\n** Invalid agent id '{}'.\n{USAGE}",

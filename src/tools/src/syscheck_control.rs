@@ -1,25 +1,34 @@
-//! `syscheck_control`: what changed on a host's disk, by the manager's integrity databases; resets counters and baselines.
+//! `syscheck_control`: what changed on hosts' disks, by the manager's integrity databases; resets, compares and signs them.
 
+mod clear;
+mod compare;
 mod database;
 #[cfg(test)]
 mod golden;
+mod signed;
+mod timeline;
+mod view;
 
-use std::fmt::Write;
-use std::fs;
-use std::io;
-use std::path::PathBuf;
 use std::process::ExitCode;
 
-use serde_json::{Value, json};
-
+use crate::agent_control::maintenance;
 use crate::agent_tools::client::{Client, LOCAL, printable};
 use crate::agent_tools::listing::Listing;
-use crate::agent_tools::options::{Form, Options};
-use crate::agent_tools::{self, Reply, World, json_error, json_response, times};
-use database::{Changes, Database, Entry};
+use crate::agent_tools::options::{Form, Options, Tool, Word};
+use crate::agent_tools::{self, Reply, World, json_error};
 
+const TOOL: Tool = Tool { name: NAME, letters: "VhzrDdlcsju:i:f:", words: WORDS, usage: USAGE };
+const WORDS: &[Word] = &[
+    Word { name: "timeline", least: 1, most: 1 },
+    Word { name: "compare", least: 2, most: 2 },
+    Word { name: "rare", least: 0, most: 1 },
+    Word { name: "maintenance", least: 1, most: 1 },
+    Word { name: "sign", least: 0, most: 0 },
+    Word { name: "verify", least: 0, most: 0 },
+    Word { name: "key", least: 1, most: 1 },
+    Word { name: "file", least: 1, most: 1 },
+];
 const NAME: &str = "syscheck_control";
-const KNOWN: &str = "VhzrDdlcsju:i:f:";
 const USAGE: &str = "
 syscheck_control: what changed on the disks of agents
   syscheck_control -l | -lc      Lists all agents, or those that speak
@@ -30,6 +39,20 @@ syscheck_control: what changed on the disks of agents
       -d                         says nothing more of their changes
   syscheck_control -u <id>       Forgets the baseline of a host: the next scan makes another
                                  (000 or local: this host, all: every host)
+  syscheck_control --timeline <file> [-i <id>]
+                                 What happened to a file, and who did it (without -i: on this host)
+  syscheck_control --compare <id> <id>
+                                 Files that are not the same on two hosts
+  syscheck_control --rare [<n>]  Content that at most <n> hosts have (without it: 1)
+  syscheck_control --maintenance enable|disable|status|end -i <id>
+                                 As agent_control -M
+  syscheck_control --sign [-i <id>]
+                                 Signs a baseline, with a key that is made when there is none
+  syscheck_control --verify [-i <id>]
+                                 Says what differs from the signed state (exit code 1)
+    --key <file>                 The private key (--sign: etc/syscheck.key), or the public one
+                                 (--verify: etc/syscheck.key.pub)
+    --file <file>                Where the signed state is (queue/syscheck/.<host>.signed)
     -s    The answer as comma-separated values
     -j    The answer as one JSON object (also: --json)
     -V -h Version, this help
@@ -38,41 +61,50 @@ syscheck_control: what changed on the disks of agents
 
 /// The program.
 pub fn main() -> ExitCode {
-    let words: Vec<String> =
-        std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned()).collect();
-    let world = World::here();
-    let reply = match agent_tools::become_user(NAME) {
-        Ok(()) => run(&world, &words),
-        Err(reply) => reply,
-    };
-    reply.give()
+    run_as(&World::here(), &agent_tools::words(), || agent_tools::become_user(NAME)).give()
 }
 
+#[cfg(test)]
 pub(crate) fn run(world: &World, words: &[String]) -> Reply {
-    let options = match Options::parse(words, KNOWN) {
+    run_as(world, words, || Ok(()))
+}
+
+/// A key is read before root is given up: the suite's user has no business with it.
+fn run_as(world: &World, words: &[String], become_user: fn() -> Result<(), Reply>) -> Reply {
+    let options = match TOOL.read(words) {
         Ok(options) => options,
-        Err(odd) => return Reply { out: USAGE.into(), err: format!("{NAME}: {odd}\n"), code: 1 },
+        Err(reply) => return reply,
     };
-    if options.has('V') {
-        return agent_tools::version(NAME);
-    }
-    if options.has('h') {
-        return Reply::of(USAGE);
-    }
     if let Some(odd) = contradiction(&options) {
         return match options.form() {
             Form::Json => Reply::refused(json_error(30, "Invalid argument combination")),
             _ => Reply::refused(format!("\n** {odd}\n{USAGE}")),
         };
     }
-    answer(world, &options).unwrap_or_else(|reply| reply)
+    let key = options.word("sign").map(|_| signed::Key::open(world, &options)).transpose();
+    let answered = key.and_then(|key| {
+        become_user()?;
+        answer(world, &options, key.as_ref())
+    });
+    answered.unwrap_or_else(|reply| reply)
 }
 
 /// What doesn't go together, as a sentence or two.
 fn contradiction(options: &Options) -> Option<&'static str> {
     let has = |letters| options.has_any(letters);
+    let ours: Vec<&str> = options.words().filter(|word| !["key", "file"].contains(word)).collect();
     if !options.stray.is_empty() {
         Some("There are words that belong to no option.")
+    } else if !ours.is_empty() && (ours.len() > 1 || has("ulcrfzd")) {
+        Some("Only one thing at a time; --timeline, --maintenance, --sign and --verify go with -i.")
+    } else if has("i") && ours.iter().any(|word| ["compare", "rare"].contains(word)) {
+        Some("--compare and --rare don't go with -i.")
+    } else if ours.iter().all(|word| !["sign", "verify"].contains(word))
+        && ["key", "file"].iter().any(|word| options.word(word).is_some())
+    {
+        Some("--key and --file go only with --sign and --verify.")
+    } else if !ours.is_empty() {
+        None
     } else if has("u") && has("rifzdl") {
         Some(
             "-u (clear database) cannot be combined with -r, -i, -f, -z, -d, or -l.\n   To run an integrity scan, use: agent_control -r -u <id>",
@@ -98,7 +130,7 @@ fn contradiction(options: &Options) -> Option<&'static str> {
     }
 }
 
-fn answer(world: &World, options: &Options) -> Result<Reply, Reply> {
+fn answer(world: &World, options: &Options, key: Option<&signed::Key>) -> Result<Reply, Reply> {
     let form = options.form();
     if options.has('l') {
         let keys = world.keys(NAME)?;
@@ -107,21 +139,38 @@ fn answer(world: &World, options: &Options) -> Result<Reply, Reply> {
         return Ok(Reply::of(listing.text(world, &keys)));
     }
     if let Some(whose) = options.value('u') {
-        return clear(world, whose, form);
+        return clear::clear(world, whose, form);
     }
-    let client = client(world, options.value('i').unwrap_or_default(), form)?;
-    show(world, &client, options, form)
+    if let Some([one, other]) = options.word("compare") {
+        let (one, other) = (client(world, one, form)?, client(world, other, form)?);
+        return compare::compare(world, &one, &other, form);
+    }
+    if let Some(most) = options.word("rare") {
+        return compare::rare(world, most.first().map(String::as_str), form);
+    }
+    let id = options.value('i').unwrap_or(LOCAL);
+    let client = client(world, id, form)?;
+    if let Some([action]) = options.word("maintenance") {
+        return maintenance::act(world, NAME, action, &client, form);
+    }
+    if let Some([path]) = options.word("timeline") {
+        return timeline::timeline(world, &client, path, form);
+    }
+    let paths = signed::Paths::of(world, &client, options);
+    if let Some(key) = key {
+        return signed::sign(world, &client, &paths, key, form);
+    }
+    if options.word("verify").is_some() {
+        return signed::verify(world, &client, &paths, form);
+    }
+    view::show(world, &client, options, form)
 }
 
 fn client(world: &World, id: &str, form: Form) -> Result<Client, Reply> {
-    if id == LOCAL {
-        return Ok(Client::Local);
-    }
-    let keys = world.keys(NAME)?;
-    match keys.by_id(id) {
-        Some(agent) => Ok(Client::Agent(Box::new(agent.clone()))),
+    match Client::find(world, NAME, id)? {
+        Some(client) => Ok(client),
         None if form == Form::Json => Err(Reply::refused(json_error(32, "Invalid agent id"))),
-        None if keys.agents().next().is_none() => {
+        None if world.keys(NAME)?.agents().next().is_none() => {
             Err(Reply::failed(NAME, "(1751) File client.keys not found or empty."))
         }
         None => Err(Reply::refused(format!(
@@ -129,125 +178,4 @@ fn client(world: &World, id: &str, form: Form) -> Result<Client, Reply> {
             printable(id.as_bytes())
         ))),
     }
-}
-
-fn show(world: &World, client: &Client, options: &Options, form: Form) -> Result<Reply, Reply> {
-    let is_registry = options.has('r');
-    let kind = if is_registry { "syscheck-registry" } else { "syscheck" };
-    let path = world.root.join("queue/syscheck").join(client.database(kind));
-    let failed = |error: io::Error| match form {
-        Form::Json => {
-            Reply::refused(json_error(31, &format!("Unable to open '{}': {error}", path.display())))
-        }
-        _ => Reply::failed(NAME, &format!("cannot open '{}': {error}", path.display())),
-    };
-    let database = Database::read(&path).map_err(failed)?;
-    let of = if is_registry { "'Windows Registry' of " } else { "" };
-    let title = match client {
-        Client::Local => format!("Integrity checking changes for {of}{}:", client.titled(world)),
-        Client::Agent(_) => format!("Integrity changes for {of}{}:", client.titled(world)),
-    };
-    let Some(pattern) = options.value('f') else {
-        return Ok(Reply::of(changes(&title, &database, form)));
-    };
-    let wanted = pattern::Match::new(pattern.as_bytes()).map_err(|error| {
-        Reply::failed(NAME, &format!("pattern '{}': {error}", printable(pattern.as_bytes())))
-    })?;
-    let shown = printable(pattern.as_bytes());
-    let title = format!("{title}\nDetailed information for entries matching: '{shown}'");
-    let (flags, done) = if options.has('z') {
-        (*b"+++", "Counter updated for file")
-    } else if options.has('d') {
-        (*b"!!?", "Ignoring file")
-    } else {
-        return Ok(Reply::of(details(&title, &database, &wanted, form)));
-    };
-    let set = database.set_flags(&path, &wanted, flags).map_err(failed)?;
-    Ok(Reply::of(match form {
-        Form::Json => {
-            json_response(set.iter().map(|name| json!({"file": name})).collect::<Vec<_>>())
-        }
-        Form::Csv => set.iter().map(|name| format!("{name}\n")).collect(),
-        Form::Text => {
-            let each = set.iter().map(|name| format!("\n**{done} '{name}'\n\n"));
-            let none = if set.is_empty() { "\n** No entries found.\n" } else { "" };
-            format!("\n{title}\n{}{none}", each.collect::<String>())
-        }
-    }))
-}
-
-/// The files that changed, day by day.
-fn changes(title: &str, database: &Database, form: Form) -> String {
-    let changed = database.entries.iter().filter(|entry| entry.is_change());
-    match form {
-        Form::Json => json_response(changed.map(Entry::json).collect::<Vec<Value>>()),
-        Form::Csv => changed.map(Entry::csv).collect(),
-        Form::Text => {
-            let mut text = format!("\n{title}\n");
-            let mut day = String::new();
-            for entry in changed {
-                let today = times::day(entry.at);
-                if today != day {
-                    let _ = write!(text, "\nChanges for {today}:\n");
-                    day = today;
-                }
-                let _ = writeln!(text, "{}", entry.line());
-            }
-            text
-        }
-    }
-}
-
-/// Every state of the files that match, with what is another than in the state before.
-fn details(title: &str, database: &Database, wanted: &pattern::Match, form: Form) -> String {
-    let mut changes = Changes::default();
-    let matching = database.entries.iter().filter(|entry| wanted.is_match(&entry.path));
-    match form {
-        Form::Csv => matching.map(Entry::csv).collect(),
-        Form::Json => json_response(matching.map(Entry::json_with_values).collect::<Vec<Value>>()),
-        Form::Text => {
-            let mut text = format!("\n{title}\n");
-            for entry in matching {
-                let _ = write!(text, "\n{}\n{}", entry.line(), changes.next(entry));
-            }
-            text
-        }
-    }
-}
-
-/// Deletes a host's databases with all that belongs to them; the analysis daemon notices.
-fn clear(world: &World, whose: &str, form: Form) -> Result<Reply, Reply> {
-    let folder = world.root.join("queue/syscheck");
-    let failed = |error: io::Error| match form {
-        Form::Json => Reply::refused(json_error(
-            31,
-            &format!("Unable to clear '{}': {error}", folder.display()),
-        )),
-        _ => Reply::failed(NAME, &format!("cannot clear '{}': {error}", folder.display())),
-    };
-    let paths: Vec<PathBuf> = match whose {
-        "all" => fs::read_dir(&folder)
-            .and_then(|entries| entries.map(|entry| entry.map(|entry| entry.path())).collect())
-            .map_err(failed)?,
-        id => {
-            let client = if id == "local" { Client::Local } else { client(world, id, form)? };
-            let mut paths = vec![client.marker(world)];
-            for kind in ["syscheck", "syscheck-registry"] {
-                let name = client.database(kind);
-                paths.push(folder.join(format!(".{name}.cpt")));
-                paths.push(folder.join(name));
-            }
-            paths
-        }
-    };
-    for path in paths {
-        match fs::remove_file(&path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
-            _ => (),
-        }
-    }
-    Ok(Reply::of(match form {
-        Form::Json => json_response("Integrity check database updated"),
-        _ => "\n** Integrity check database updated.\n\n".into(),
-    }))
 }

@@ -30,18 +30,43 @@ pub(super) fn run(world: &World, options: &Options, form: Form) -> Result<Reply,
             "-M needs an agent: -u <id>, or -u 000 for this host",
         ));
     };
-    if !["enable", "disable", "status", "end"].contains(&action) {
-        let shown = printable(action.as_bytes());
-        let text = format!("Invalid -M action '{shown}' (use enable|disable|status|end)");
-        return Err(refused(form, 45, "Invalid -M action", &text));
-    }
-    let client = client(world, Some(id), form)?;
+    check(action, form)?;
+    act(world, NAME, action, &client(world, Some(id), form)?, form)
+}
+
+/// Runs an action on a host, for the program of that name.
+pub(crate) fn act(
+    world: &World,
+    program: &'static str,
+    action: &str,
+    client: &Client,
+    form: Form,
+) -> Result<Reply, Reply> {
+    check(action, form)?;
+    let act = Act { world, program, client, form };
     match action {
-        "status" => Ok(status(world, &client, form)),
-        "enable" => enable(world, &client, form),
-        "disable" => disable(world, &client, form),
-        _ => end(world, &client, form),
+        "status" => Ok(act.status()),
+        "enable" => act.enable(),
+        "disable" => act.disable(),
+        _ => act.end(),
     }
+}
+
+fn check(action: &str, form: Form) -> Result<(), Reply> {
+    if ["enable", "disable", "status", "end"].contains(&action) {
+        return Ok(());
+    }
+    let shown = printable(action.as_bytes());
+    let text = format!("Invalid -M action '{shown}' (use enable|disable|status|end)");
+    Err(refused(form, 45, "Invalid -M action", &text))
+}
+
+/// Whom an action is for, and who is asked for it.
+struct Act<'a> {
+    world: &'a World,
+    program: &'static str,
+    client: &'a Client,
+    form: Form,
 }
 
 /// The values of a marker as JSON.
@@ -51,86 +76,88 @@ pub(super) fn add_values(row: &mut Map<String, Value>, marker: &Marker) {
     row.insert("fimMaintPendingEnd".into(), u8::from(marker.pending_end).into());
 }
 
-fn status(world: &World, client: &Client, form: Form) -> Reply {
-    let id = client.id();
-    match (client.maintenance(world), form) {
-        (marker, Form::Json) => json(client, "status", marker.as_ref()),
-        (None, _) => {
-            Reply::of(format!("\nOSSEC HIDS {NAME}: Agent {id} FIM maintenance mode: disabled\n"))
+impl Act<'_> {
+    fn status(&self) -> Reply {
+        let Self { world, program, client, form } = *self;
+        let id = client.id();
+        match (client.maintenance(world), form) {
+            (marker, Form::Json) => json(client, "status", marker.as_ref()),
+            (None, _) => Reply::of(format!(
+                "\nOSSEC HIDS {program}: Agent {id} FIM maintenance mode: disabled\n"
+            )),
+            (Some(marker), _) => Reply::of(format!(
+                "\nOSSEC HIDS {program}: Agent {id} FIM maintenance: {}\n   enabled_at={}  silent_updates={}  pending_end={}\n",
+                marker.label(),
+                marker.enabled_at,
+                marker.silent_updates,
+                u8::from(marker.pending_end)
+            )),
         }
-        (Some(marker), _) => Reply::of(format!(
-            "\nOSSEC HIDS {NAME}: Agent {id} FIM maintenance: {}\n   enabled_at={}  silent_updates={}  pending_end={}\n",
-            marker.label(),
-            marker.enabled_at,
-            marker.silent_updates,
-            u8::from(marker.pending_end)
-        )),
     }
-}
 
-/// Keeps the time and the count of one that is on, and calls off its end.
-fn enable(world: &World, client: &Client, form: Form) -> Result<Reply, Reply> {
-    let set = change(world, client, |old| {
-        let marker = old.unwrap_or(Marker::since(world.epoch()));
-        Some(Marker { pending_end: false, ..marker })
-    });
-    let marker = set.map_err(|error| unwritten(world, client, form, &error))?;
-    let text = format!("FIM maintenance mode enabled for agent {}.\n", client.id());
-    Ok(said(client, "enable", marker.as_ref(), form, "", &text))
-}
-
-fn disable(world: &World, client: &Client, form: Form) -> Result<Reply, Reply> {
-    change(world, client, |_| None).map_err(|error| unwritten(world, client, form, &error))?;
-    let warning = "\n** Warning: immediate disable does not wait for a syscheck scan. Prefer '-M end' after patching.\n";
-    let text = format!("FIM maintenance mode disabled for agent {}.\n", client.id());
-    Ok(said(client, "disable", None, form, warning, &text))
-}
-
-/// Asks for a scan, whose completion is the end. When that can't be asked for, all is as before.
-fn end(world: &World, client: &Client, form: Form) -> Result<Reply, Reply> {
-    let mut before = None;
-    let set = change(world, client, |old| {
-        before = old;
-        let marker = old.unwrap_or(Marker::since(world.epoch()));
-        Some(Marker { pending_end: true, ..marker })
-    });
-    let marker = set.map_err(|error| unwritten(world, client, form, &error))?;
-    let asked = match client {
-        Client::Local => request::scan_here(world),
-        Client::Agent(agent) => request::scan(world, &agent.id),
-    };
-    if let Err(unsent) = asked {
-        let back = change(world, client, |now| {
-            before.map(|before| Marker { pending_end: before.pending_end, ..now.unwrap_or(before) })
+    /// Keeps the time and the count of one that is on, and calls off its end.
+    fn enable(&self) -> Result<Reply, Reply> {
+        let Self { world, client, form, .. } = *self;
+        let set = change(world, client, |old| {
+            let marker = old.unwrap_or(Marker::since(world.epoch()));
+            Some(Marker { pending_end: false, ..marker })
         });
-        return Err(match back {
-            Ok(_) => unscanned(&unsent, form),
-            Err(error) => unwritten(world, client, form, &error),
-        });
+        let marker = set.map_err(|error| unwritten(world, client, form, &error))?;
+        let text = format!("FIM maintenance mode enabled for agent {}.\n", client.id());
+        Ok(self.said("enable", marker.as_ref(), "", &text))
     }
-    let text = format!(
-        "FIM maintenance end requested for agent {}.\nSyscheck/Rootcheck restart sent; maintenance clears when the baseline scan completes (syscheck-db-completed).\n",
-        client.id()
-    );
-    Ok(said(client, "end", marker.as_ref(), form, "", &text))
+
+    fn disable(&self) -> Result<Reply, Reply> {
+        let Self { world, client, form, .. } = *self;
+        change(world, client, |_| None).map_err(|error| unwritten(world, client, form, &error))?;
+        let warning = "\n** Warning: immediate disable does not wait for a syscheck scan. Prefer '-M end' after patching.\n";
+        let text = format!("FIM maintenance mode disabled for agent {}.\n", client.id());
+        Ok(self.said("disable", None, warning, &text))
+    }
+
+    /// Asks for a scan, whose completion is the end. When that can't be asked for, all is as before.
+    fn end(&self) -> Result<Reply, Reply> {
+        let Self { world, client, form, .. } = *self;
+        let mut before = None;
+        let set = change(world, client, |old| {
+            before = old;
+            let marker = old.unwrap_or(Marker::since(world.epoch()));
+            Some(Marker { pending_end: true, ..marker })
+        });
+        let marker = set.map_err(|error| unwritten(world, client, form, &error))?;
+        let asked = match client {
+            Client::Local => request::scan_here(world),
+            Client::Agent(agent) => request::scan(world, &agent.id),
+        };
+        if let Err(unsent) = asked {
+            let back = change(world, client, |now| {
+                before.map(|before| Marker {
+                    pending_end: before.pending_end,
+                    ..now.unwrap_or(before)
+                })
+            });
+            return Err(match back {
+                Ok(_) => unscanned(&unsent, form),
+                Err(error) => unwritten(world, client, form, &error),
+            });
+        }
+        let text = format!(
+            "FIM maintenance end requested for agent {}.\nSyscheck/Rootcheck restart sent; maintenance clears when the baseline scan completes (syscheck-db-completed).\n",
+            client.id()
+        );
+        Ok(self.said("end", marker.as_ref(), "", &text))
+    }
+
+    fn said(&self, action: &str, marker: Option<&Marker>, before: &str, text: &str) -> Reply {
+        if self.form == Form::Json {
+            return json(self.client, action, marker);
+        }
+        Reply::of(format!("{before}\nOSSEC HIDS {}: {text}", self.program))
+    }
 }
 
 fn unscanned(unsent: &Unsent, form: Form) -> Reply {
     unsent.reply(form, 47, "Unable to request the scan that ends maintenance")
-}
-
-fn said(
-    client: &Client,
-    action: &str,
-    marker: Option<&Marker>,
-    form: Form,
-    before: &str,
-    text: &str,
-) -> Reply {
-    if form == Form::Json {
-        return json(client, action, marker);
-    }
-    Reply::of(format!("{before}\nOSSEC HIDS {NAME}: {text}"))
 }
 
 fn json(client: &Client, action: &str, marker: Option<&Marker>) -> Reply {

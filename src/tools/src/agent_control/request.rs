@@ -13,9 +13,12 @@ use std::path::PathBuf;
 use agents::AgentId;
 
 use super::NAME;
+use crate::agent_tools::client::Client;
 use crate::agent_tools::options::Form;
 use crate::agent_tools::{Reply, World, json_error};
 
+/// Where this host's syscheckd hears requests.
+const SYSCHECKD: &str = "queue/syscheckd/control";
 const RUN_NOW: &str = "var/run/.syscheck_run";
 
 /// A request that nobody took.
@@ -61,6 +64,21 @@ pub(super) fn scan(world: &World, id: &AgentId) -> Result<(), Unsent> {
 /// Has all agents scan.
 pub(super) fn scan_all(world: &World) -> Result<(), Unsent> {
     send(world, "A!N (null) syscheck restart")
+}
+
+/// Has a host say what it knows of its files, so that its baseline here is made anew; `None`: every host. Best effort: after its next scan
+/// it is asked again.
+pub(crate) fn digest(world: &World, client: Option<&Client>) {
+    // Nobody is told when one of the two ways does not exist.
+    if !matches!(client, Some(Client::Agent(_))) {
+        let socket = ipc::datagram::connect(&world.root.join(SYSCHECKD));
+        let _ = socket.and_then(|socket| socket.send(b"digest"));
+    }
+    let _ = match client {
+        None => send(world, "A!N (null) syscheck digest"),
+        Some(Client::Agent(agent)) => send(world, &format!("N!S {} syscheck digest", agent.id)),
+        Some(Client::Local) => Ok(()),
+    };
 }
 
 /// Restarts an agent.

@@ -7,7 +7,7 @@ use agents::{Agent, Status, info};
 use fim::maintenance::{Marker, file_name};
 use wire::keepalive::{AgentInfo, system_and_version};
 
-use super::{World, times};
+use super::{Reply, World, times};
 
 /// The id of this host.
 pub(crate) const LOCAL: &str = "000";
@@ -35,6 +35,18 @@ pub(crate) struct System {
 }
 
 impl Client {
+    /// The one with this id, digit for digit; `None` when there is none.
+    ///
+    /// # Errors
+    /// The line for stderr when client.keys can't be read.
+    pub(crate) fn find(world: &World, program: &str, id: &str) -> Result<Option<Self>, Reply> {
+        if id == LOCAL {
+            return Ok(Some(Self::Local));
+        }
+        let keys = world.keys(program)?;
+        Ok(keys.by_id(id).map(|agent| Self::Agent(Box::new(agent.clone()))))
+    }
+
     /// `000`, or the id as it is in client.keys.
     pub(crate) fn id(&self) -> &str {
         match self {

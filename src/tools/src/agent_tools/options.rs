@@ -1,11 +1,57 @@
-//! Options in the manner of getopt(3): `-lc`, `-i 001`, `-i001`, and `--json` for `-j`.
+//! Options in the manner of getopt(3): `-lc`, `-i 001`, `-i001`; `--json` for `-j`; and words of our own: `--compare 001 002`.
 
 use std::fmt;
+
+use super::{Reply, version};
+
+/// What a program is called, and what it understands.
+#[derive(Debug)]
+pub(crate) struct Tool {
+    /// Its name.
+    pub(crate) name: &'static str,
+    /// A letter for each option, with `:` behind those that take a value.
+    pub(crate) letters: &'static str,
+    /// Options that are words.
+    pub(crate) words: &'static [Word],
+    /// Its help.
+    pub(crate) usage: &'static str,
+}
+
+/// An option that is a word.
+#[derive(Debug)]
+pub(crate) struct Word {
+    /// Without its dashes.
+    pub(crate) name: &'static str,
+    /// Values that it must have.
+    pub(crate) least: usize,
+    /// Values that it may have: words that don't begin with a dash.
+    pub(crate) most: usize,
+}
+
+impl Tool {
+    /// Reads the words of a call.
+    ///
+    /// # Errors
+    /// The answer to words that can't be understood, to `-V` and to `-h`.
+    pub(crate) fn read(&self, words: &[String]) -> Result<Options, Reply> {
+        let options = Options::parse_with(words, self.letters, self.words).map_err(|odd| {
+            Reply { out: self.usage.into(), err: format!("{}: {odd}\n", self.name), code: 1 }
+        })?;
+        if options.has('V') {
+            return Err(version(self.name));
+        }
+        if options.has('h') {
+            return Err(Reply::of(self.usage));
+        }
+        Ok(options)
+    }
+}
 
 /// How a program's options were given, in order.
 #[derive(Debug, Default)]
 pub(crate) struct Options {
     given: Vec<(char, Option<String>)>,
+    words: Vec<(&'static str, Vec<String>)>,
     /// Words that belong to no option.
     pub(crate) stray: Vec<String>,
 }
@@ -13,9 +59,27 @@ pub(crate) struct Options {
 impl Options {
     /// Reads words; `known` is a letter for each option, with `:` behind those that take a value.
     pub(crate) fn parse(words: &[String], known: &str) -> Result<Self, Odd> {
+        Self::parse_with(words, known, &[])
+    }
+
+    fn parse_with(words: &[String], known: &str, long: &[Word]) -> Result<Self, Odd> {
         let mut options = Self::default();
-        let mut words = words.iter();
+        let mut words = words.iter().peekable();
         while let Some(word) = words.next() {
+            let name = word.strip_prefix("--").unwrap_or_default();
+            if let Some(Word { name, least, most }) = long.iter().find(|word| word.name == name) {
+                let mut values = Vec::new();
+                while values.len() < *most
+                    && let Some(value) = words.next_if(|word| !word.starts_with('-'))
+                {
+                    values.push(value.clone());
+                }
+                if values.len() < *least {
+                    return Err(Odd::TooFew(name));
+                }
+                options.words.push((name, values));
+                continue;
+            }
             if word == "--json" && known.contains('j') {
                 options.given.push(('j', None));
                 continue;
@@ -57,6 +121,17 @@ impl Options {
         of.and_then(|(_, value)| value.as_deref())
     }
 
+    /// The values of an option that is a word; `None` when it was not given.
+    pub(crate) fn word(&self, name: &str) -> Option<&[String]> {
+        let of = self.words.iter().rev().find(|(given, _)| *given == name);
+        of.map(|(_, values)| values.as_slice())
+    }
+
+    /// The options that are words, as given.
+    pub(crate) fn words(&self) -> impl Iterator<Item = &'static str> {
+        self.words.iter().map(|(name, _)| *name)
+    }
+
     /// How to answer: the later of `-s` and `-j` wins.
     pub(crate) fn form(&self) -> Form {
         match self.given.iter().rev().find(|(given, _)| matches!(given, 's' | 'j')) {
@@ -68,7 +143,7 @@ impl Options {
 
     /// Whether nothing at all was said.
     pub(crate) fn is_empty(&self) -> bool {
-        self.given.is_empty() && self.stray.is_empty()
+        self.given.is_empty() && self.words.is_empty() && self.stray.is_empty()
     }
 }
 
@@ -90,6 +165,8 @@ pub(crate) enum Odd {
     Unknown(char),
     /// Its value is missing.
     NoValue(char),
+    /// So are some of this one.
+    TooFew(&'static str),
 }
 
 impl fmt::Display for Odd {
@@ -97,6 +174,7 @@ impl fmt::Display for Odd {
         match self {
             Self::Unknown(letter) => write!(f, "invalid option -- '{}'", letter.escape_default()),
             Self::NoValue(letter) => write!(f, "option requires an argument -- '{letter}'"),
+            Self::TooFew(name) => write!(f, "option --{name} requires more than that"),
         }
     }
 }
@@ -106,7 +184,21 @@ mod tests {
     use super::*;
 
     fn parse(words: &str) -> Result<Options, Odd> {
-        Options::parse(&words.split_whitespace().map(str::to_owned).collect::<Vec<_>>(), "lcsji:")
+        let two = Word { name: "compare", least: 2, most: 2 };
+        let maybe = Word { name: "rare", least: 0, most: 1 };
+        let words: Vec<String> = words.split_whitespace().map(str::to_owned).collect();
+        Options::parse_with(&words, "lcsji:", &[two, maybe])
+    }
+
+    #[test]
+    fn options_that_are_words_take_as_many_values_as_they_may() {
+        let options = parse("--compare 001 002 --rare -j").unwrap();
+        assert_eq!(options.word("compare").unwrap(), ["001", "002"]);
+        assert_eq!(options.word("rare").unwrap(), [""; 0]);
+        assert!(options.has('j') && options.stray.is_empty());
+        assert_eq!(parse("--rare 3 x").unwrap().stray, ["x"]);
+        assert_eq!(parse("--compare 001 -j").unwrap_err(), Odd::TooFew("compare"));
+        assert_eq!(parse("--sign").unwrap_err(), Odd::Unknown('-'));
     }
 
     #[test]

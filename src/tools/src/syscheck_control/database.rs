@@ -103,8 +103,13 @@ impl Entry {
         Some(Self { offset, flags: *flags, sum: sum.to_vec(), at, path: path.to_vec() })
     }
 
+    /// The file's attributes as one word, `-1` when it was gone.
+    pub(super) fn sum(&self) -> &[u8] {
+        &self.sum
+    }
+
     /// Whether no later line holds.
-    fn holds(&self) -> bool {
+    pub(super) fn holds(&self) -> bool {
         self.flags[0] != b'#'
     }
 
