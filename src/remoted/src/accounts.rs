@@ -20,7 +20,7 @@ pub struct Accounts {
     pub filtered: u64,
     /// Authentic messages that are no event.
     pub not_events: u64,
-    /// Messages of syslog from who may not send.
+    /// Messages of syslog and datagrams of agents from who may not send.
     pub denied: u64,
     /// Messages of syslog above the limit.
     pub too_long: u64,
@@ -39,6 +39,7 @@ impl Accounts {
     pub fn refuse(&mut self, cause: Cause) {
         let account = match cause {
             Cause::Policy(_) => &mut self.policy,
+            Cause::Denied => &mut self.denied,
             Cause::Unnumbered(_) => &mut self.unnumbered,
             Cause::Rejected(rejection) => match rejection.word() {
                 "malformed" => &mut self.malformed,

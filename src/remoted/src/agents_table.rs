@@ -101,6 +101,8 @@ pub enum Cause {
     Rejected(Rejection),
     /// A cipher that the configuration does not take.
     Policy(Method),
+    /// An address from which agents may not speak.
+    Denied,
     /// Authentic, but the file of the agent's numbers can't be read (the system's error): it could be a replay.
     Unnumbered(i32),
 }

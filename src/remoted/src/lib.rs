@@ -11,7 +11,10 @@ pub mod complaints;
 pub mod doors;
 pub mod doubts;
 pub mod intake;
+pub mod lookups;
+pub mod names;
 pub mod outbox;
+pub mod policy;
 pub mod post;
 pub mod presence;
 pub mod remedy;
@@ -32,8 +35,8 @@ use wire::datagram::Accept;
 
 use crate::doors::Doors;
 use crate::intake::Strictness;
+use crate::policy::{Policy, Seen};
 use crate::server::{Parts, Server};
-use crate::syslog::Access;
 
 static PROGRAM: Program = Program {
     name: "ossec-remoted",
@@ -62,7 +65,7 @@ pub fn main() -> ExitCode {
 
 fn run(start: Start) -> Result<(), Failure> {
     let settings = settings::load(start.config())?;
-    let access = Access::of(&settings.remotes)?;
+    let policy = Policy::of(&settings.remotes)?;
     if start.test_only() {
         return Ok(());
     }
@@ -94,7 +97,7 @@ fn run(start: Start) -> Result<(), Failure> {
     let stream = random().map_err(|error| {
         Failure::new(None, format!("the system gives no random number due to [{}]", errno(&error)))
     })?;
-    let mut server = Server::open(&daemon, Parts { doors, requests, how, access, stream })?;
+    let mut server = Server::open(&daemon, Parts { doors, requests, how, policy, stream })?;
     daemon.ready();
     serve(&mut daemon, &mut server)?;
     server.close(&daemon, Instant::now() + SHUTDOWN_LIMIT);
@@ -104,6 +107,7 @@ fn run(start: Start) -> Result<(), Failure> {
 /// Until a signal asks for the end.
 fn serve(daemon: &mut Daemon, server: &mut Server) -> Result<(), Failure> {
     let start = Instant::now();
+    let mut config = Seen::of(daemon.config()).ok();
     let (mut keys, mut second, mut shared, mut state) =
         (start, start, start + SHARED_INTERVAL, start);
     loop {
@@ -117,6 +121,12 @@ fn serve(daemon: &mut Daemon, server: &mut Server) -> Result<(), Failure> {
         }
         if is_due(&mut shared, now, SHARED_INTERVAL) {
             server.look_at_shared();
+            let seen = Seen::of(daemon.config()).ok();
+            // A file that is gone for a moment is being replaced.
+            if seen.is_some() && seen != config {
+                config = seen;
+                reload(daemon, server);
+            }
         }
         if is_due(&mut state, now, STATE_INTERVAL) {
             server.write_accounts(daemon);
@@ -148,15 +158,15 @@ fn is_due(at: &mut Instant, now: Instant, interval: Duration) -> bool {
     due
 }
 
-/// Takes over the lists of who may send syslog, and counters that were replaced; ports need a restart.
+/// Takes over who may speak, what is done about names, and counters that were replaced; ports need a restart.
 fn reload(daemon: &mut Daemon, server: &mut Server) {
     server.look_at_numbers();
     match settings::load(daemon.config())
         .map_err(Failure::from)
-        .and_then(|read| Access::of(&read.remotes))
+        .and_then(|read| Policy::of(&read.remotes))
     {
-        Ok(access) => {
-            server.set_access(access);
+        Ok(policy) => {
+            server.set_policy(policy);
             log::info!("configuration read again (ports and ciphers stay until a restart)");
         }
         Err(error) => {

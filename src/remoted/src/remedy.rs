@@ -39,6 +39,7 @@ impl Case<'_> {
                 let error = runtime::errno(&io::Error::from_raw_os_error(error));
                 return format!("(1103) Could not open file '{RIDS}/{id}' due to [{error}].");
             }
+            Cause::Denied => return format!("Refused connection from {source}"),
             Cause::Policy(method) => {
                 let only = match method {
                     Method::Aes => Method::Blowfish,
@@ -74,6 +75,11 @@ impl Case<'_> {
             None => format!("id {}", String::from_utf8_lossy(self.id)),
         };
         let why = match self.cause {
+            Cause::Denied => {
+                return format!(
+                    "{who}: the lists of the <remote> for agents do not let {source} speak; change <allowed-ips> or <denied-ips> there, they are read again at once."
+                );
+            }
             Cause::Policy(method) => {
                 let name = method.name();
                 return format!(

@@ -8,6 +8,7 @@
 
 mod doubted;
 mod keys;
+mod named;
 mod present;
 mod requests;
 mod syslog_input;
@@ -36,7 +37,9 @@ use crate::agents_table::{AgentsTable, Cause, Refused, Reply, Slot};
 use crate::complaints::{Complaints, Kind, Say};
 use crate::doors::Doors;
 use crate::intake::{self, Strictness, Taken, source};
+use crate::lookups::Lookups;
 use crate::outbox::Outbox;
+use crate::policy::{Guests, Naming, Policy};
 use crate::post::{Post, Sent};
 use crate::presence::Silences;
 use crate::remedy::Case;
@@ -61,6 +64,9 @@ pub struct Server {
     requests: UnixDatagram,
     how: Strictness,
     access: Access,
+    guests: Guests,
+    naming: Naming,
+    lookups: Option<Lookups>,
     keys: KeyWatch,
     keys_looked_at: Instant,
     keys_were_read: bool,
@@ -110,8 +116,8 @@ pub struct Parts {
     pub requests: UnixDatagram,
     /// How strict to be.
     pub how: Strictness,
-    /// Who may send syslog.
-    pub access: Access,
+    /// Who may speak, names, time.
+    pub policy: Policy,
     /// A random number.
     pub stream: u64,
 }
@@ -140,7 +146,12 @@ impl Server {
             doors: parts.doors,
             requests: parts.requests,
             how: parts.how,
-            access: parts.access,
+            access: Access::default(),
+            guests: Guests::default(),
+            naming: Naming::default(),
+            lookups: Lookups::start()
+                .inspect_err(|error| log::warn!("No names are looked up: {error}."))
+                .ok(),
             keys: KeyWatch::new(&root.join("etc/client.keys"), limit),
             keys_looked_at: now,
             keys_were_read: false,
@@ -168,6 +179,7 @@ impl Server {
             requests_sent: 0,
             root: root.clone(),
         };
+        server.set_policy(parts.policy);
         log::info!("(1410) Reading authentication keys file.");
         server.look_at_keys(now).map_err(|error| failed("etc/client.keys", &error))?;
         let has_agents_door = !server.doors.agents.is_empty();
@@ -257,6 +269,10 @@ impl Server {
         now: Instant,
     ) {
         self.accounts.received += 1;
+        if !self.guests.allows(source(from)) {
+            let refused = Refused { slot: None, cause: Cause::Denied };
+            return self.refuse(refused, None, datagram, from);
+        }
         let mut opener = self.opener.take().unwrap_or_default();
         let mut taken = intake::take(
             &mut self.table,
@@ -350,6 +366,7 @@ impl Server {
     /// Remembers where the agent is, and acknowledges: so it is with every control message, whatever it says. The
     /// acknowledgement goes out when analysisd has all that came before: our agents take it as the receipt for their events.
     fn answer(&mut self, taken: &Taken<'_>, door: usize, from: SocketAddr, now: Instant) {
+        self.look_up(taken.slot, from, now);
         let Some(entry) = self.table.entry_mut(taken.slot) else { return };
         entry.known.reply = Some(Reply { address: from, door, method: taken.method, at: now });
         let pending = self.outbox.pending();
@@ -444,11 +461,14 @@ impl Server {
         let (say, line) = self.complaints.note(kind, || case.line());
         let Some(line) = line else { return };
         match refused.cause {
-            Cause::Rejected(Rejection::UnknownAddress) | Cause::Policy(_) => log::warn!("{line}"),
+            Cause::Rejected(Rejection::UnknownAddress) | Cause::Policy(_) | Cause::Denied => {
+                log::warn!("{line}")
+            }
             Cause::Rejected(_) | Cause::Unnumbered(_) => log::error!("{line}"),
         }
         if say == Say::LineAndRemedy {
             log::info!("{}", case.remedy());
+            self.look_up_stranger(refused, id_of(datagram), from);
         }
     }
 
@@ -508,15 +528,19 @@ impl Server {
             }
         });
         self.turn_doubts(now);
+        self.hear_names(now);
         self.look_at_silences(now);
         for line in self.complaints.sums(now) {
             log::warn!("{line}");
         }
     }
 
-    /// Another pair of lists, after a reload.
-    pub fn set_access(&mut self, access: Access) {
-        self.access = access;
+    /// What the configuration says, at the start and after a reload.
+    pub fn set_policy(&mut self, policy: Policy) {
+        self.access = policy.syslog;
+        self.guests = policy.agents;
+        self.naming = policy.names;
+        self.silences.set_limit(policy.time_limit);
     }
 
     /// Writes the accounts.

@@ -29,18 +29,10 @@ impl Access {
     /// # Errors
     /// 1237 for what is no address form; 1501 when there is syslog and nobody may send.
     pub fn of(remotes: &[Remote]) -> Result<Self, Failure> {
-        let read = |texts: &[String]| -> Result<Vec<Address>, Failure> {
-            let read_one = |text: &String| {
-                Address::parse(text.as_bytes()).map_err(|error| {
-                    Failure::new(Some(1237), format!("Invalid ip address: '{text}'. ({error})"))
-                })
-            };
-            texts.iter().map(read_one).collect()
-        };
         let mut access = Self::default();
         for remote in remotes {
-            access.denied.extend(read(&remote.denied_ips)?);
-            access.allowed.extend(read(&remote.allowed_ips)?);
+            access.denied.extend(addresses(&remote.denied_ips)?);
+            access.allowed.extend(addresses(&remote.allowed_ips)?);
         }
         let has_syslog = remotes.iter().any(|remote| remote.connection == Connection::Syslog);
         if has_syslog && access.allowed.is_empty() {
@@ -56,8 +48,18 @@ impl Access {
     }
 }
 
+/// Reads a list of address forms.
+pub(crate) fn addresses(texts: &[String]) -> Result<Vec<Address>, Failure> {
+    let read_one = |text: &String| {
+        Address::parse(text.as_bytes()).map_err(|error| {
+            Failure::new(Some(1237), format!("Invalid ip address: '{text}'. ({error})"))
+        })
+    };
+    texts.iter().map(read_one).collect()
+}
+
 /// The first entry that fits decides, a negated one for the opposite; if none fits, the opposite of what the last one says.
-fn is_listed(list: &[Address], source: IpAddr) -> bool {
+pub(crate) fn is_listed(list: &[Address], source: IpAddr) -> bool {
     for entry in list {
         if entry.matches(source) != entry.is_negated() {
             return !entry.is_negated();
