@@ -4,6 +4,7 @@
 //! difference to what the manager was told is one event on the acknowledged queue (`8:syscheck:<sum> <path>`).
 //! Behaviour: host-daemons specification 6. Where the parts are: [`watcher`].
 
+pub mod baseline;
 pub mod changes;
 pub mod hash;
 pub mod known;

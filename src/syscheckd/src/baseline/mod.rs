@@ -1,0 +1,410 @@
+//! The baseline: what the manager was told of each file, and what tells us that a file is still the same. `queue/syscheckd/baseline.redb`.
+//!
+//! A change is written here before its event is sent, together with what was known before ([`undo`]); when the queue says that the event has
+//! reached its end, the undo is dropped. After a crash the queue's answer decides: what has not arrived is undone, found again by
+//! the next look, and told again. So nothing is told twice, and nothing is lost. redb (copy on write, checksums) keeps the file
+//! whole at any kill; each write is synchronised with the disk, so a power cut leaves an older state, never a broken one.
+//!
+//! | table | key | value |
+//! |---|---|---|
+//! | `folders` | path | number |
+//! | `files` | folder's number (u32, big endian), name | [`Record`] |
+//! | `undo` | first number of a batch | what to put back, see [`undo`] |
+//! | `state` | name | number or bytes |
+
+mod reader;
+mod record;
+mod undo;
+
+use std::collections::HashMap;
+use std::collections::hash_map::RandomState;
+use std::fs;
+use std::hash::BuildHasher;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use redb::{Database, ReadableDatabase, ReadableTable, ReadableTableMetadata, TableDefinition};
+
+use crate::plan::split;
+
+pub use reader::Reader;
+pub use record::{Mark, Record};
+
+const FOLDERS: TableDefinition<'_, &[u8], u32> = TableDefinition::new("folders");
+const FILES: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("files");
+const UNDO: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("undo");
+const STATE: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("state");
+
+/// Pages of the file that are kept in memory, in bytes.
+const CACHE: usize = 2 << 20;
+/// Changes that wait for being written; more only when the disk does not take them.
+const MAX_WAITING: usize = 100_000;
+
+/// The database, its numbering, and what is not written yet.
+pub struct Baseline {
+    database: Database,
+    stream: u64,
+    /// Highest number that has reached its end.
+    marked: u64,
+    /// Highest number told.
+    last: u64,
+    waiting: Vec<Change>,
+    /// The newest of the waiting changes of each path; `None` is a file that is gone.
+    overlay: HashMap<Vec<u8>, Option<Record>>,
+    state: Vec<(&'static str, Vec<u8>)>,
+    marked_written: u64,
+    len: u64,
+}
+
+struct Change {
+    path: Vec<u8>,
+    record: Option<Record>,
+    /// The event that tells it; `None` for what nobody is told.
+    number: Option<u64>,
+}
+
+impl Baseline {
+    /// Opens the file in `folder`. A file that is not a baseline, or is damaged, is set aside: then nothing is known, and everything
+    /// will be told again.
+    ///
+    /// # Errors
+    /// The folder cannot be written.
+    pub fn open(folder: &Path) -> io::Result<Self> {
+        let path = folder.join("baseline.redb");
+        match Self::open_file(&path) {
+            Ok(baseline) => Ok(baseline),
+            Err(error) if path.exists() => {
+                let aside = path.with_extension("damaged");
+                log::error!(
+                    "'{}' cannot be used: {error}. It is kept as '{}'; starting without, every file is told again.",
+                    path.display(),
+                    aside.display()
+                );
+                fs::rename(&path, &aside)?;
+                Self::open_file(&path)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    fn open_file(path: &PathBuf) -> io::Result<Self> {
+        let database = Database::builder().set_cache_size(CACHE).create(path).map_err(failed)?;
+        let mut baseline = Self {
+            database,
+            stream: random(),
+            marked: 0,
+            last: 0,
+            waiting: Vec::new(),
+            overlay: HashMap::new(),
+            state: Vec::new(),
+            marked_written: 0,
+            len: 0,
+        };
+        let known = baseline.number("stream")?;
+        baseline.marked = baseline.number("marked")?.unwrap_or(0);
+        baseline.marked_written = baseline.marked;
+        match known {
+            Some(stream) => baseline.stream = stream,
+            None => baseline.remember("stream", &baseline.stream.to_le_bytes()),
+        }
+        // All tables are there from now on.
+        baseline.commit()?;
+        baseline.len = baseline.read(|tables| Ok(tables.files.len()?))?;
+        Ok(baseline)
+    }
+
+    /// The numbering's id, for [`ipc::Sender::new`].
+    pub fn stream(&self) -> u64 {
+        self.stream
+    }
+
+    /// Takes what the manager says has reached its end, and undoes what has not. Returns the number after which to go on; 0
+    /// with a new [`Self::stream`] when the manager no longer knows the old one.
+    ///
+    /// # Errors
+    /// The file cannot be read or written.
+    pub fn settle(&mut self, ended: u64) -> io::Result<u64> {
+        let undo = self.read(|tables| {
+            let batches = tables.undo.iter()?;
+            let mut all = Vec::new();
+            for batch in batches {
+                let (_, batch) = batch?;
+                all.extend(undo::decode(batch.value()));
+            }
+            Ok(all)
+        })?;
+        for undo::Undo { number, path, before } in undo.into_iter().rev() {
+            if number > ended {
+                self.change(path, before, None);
+            }
+        }
+        if ended < self.marked {
+            self.stream = random();
+            self.remember("stream", &self.stream.to_le_bytes());
+        }
+        self.marked = if ended < self.marked { 0 } else { ended };
+        self.last = self.marked;
+        self.commit_dropping(u64::MAX)?;
+        Ok(self.marked)
+    }
+
+    /// How many files are known.
+    pub fn len(&self) -> usize {
+        usize::try_from(self.len).unwrap_or(usize::MAX)
+    }
+
+    /// Whether nothing is known.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// What is known of a file: what was told last.
+    pub fn get(&self, path: &[u8]) -> Option<Record> {
+        if let Some(waiting) = self.overlay.get(path) {
+            return waiting.clone();
+        }
+        self.read(|tables| tables.get(path)).unwrap_or_else(|error| {
+            log::error!("The baseline cannot be read: {error}. '{}' is taken as new.", shown(path));
+            None
+        })
+    }
+
+    /// Notes that the event of this number tells of a file; `None` when it is gone.
+    pub fn tell(&mut self, number: u64, path: &[u8], record: Option<Record>) {
+        self.last = self.last.max(number);
+        self.change(path.to_vec(), record, Some(number));
+    }
+
+    /// Notes a newer mark of a file that is as it was told.
+    pub fn mark(&mut self, path: &[u8], mark: Mark) {
+        if let Some(record) = self.get(path) {
+            self.change(path.to_vec(), Some(Record { mark, ..record }), None);
+        }
+    }
+
+    /// Forgets a file that is no longer watched, without telling anyone.
+    pub fn forget(&mut self, path: &[u8]) {
+        if self.get(path).is_some() {
+            self.change(path.to_vec(), None, None);
+        }
+    }
+
+    /// Remembers something else beside the files; written with the next [`Self::flush`].
+    pub fn remember(&mut self, name: &'static str, value: &[u8]) {
+        self.state.retain(|(known, _)| *known != name);
+        self.state.push((name, value.to_vec()));
+    }
+
+    /// What was remembered, as it lies in the file.
+    pub fn recall(&self, name: &str) -> Option<Vec<u8>> {
+        let value =
+            self.read(|tables| Ok(tables.state.get(name)?.map(|value| value.value().to_vec())));
+        value.unwrap_or_default().filter(|value| !value.is_empty())
+    }
+
+    /// Notes what has reached its end.
+    pub fn acknowledged(&mut self, upto: u64) {
+        self.marked = self.marked.max(upto);
+    }
+
+    /// Whether something waits for being written.
+    pub fn is_dirty(&self) -> bool {
+        !self.waiting.is_empty() || !self.state.is_empty() || self.marked > self.marked_written
+    }
+
+    /// Whether events wait for being written before they may be sent.
+    pub fn has_told(&self) -> bool {
+        self.waiting.iter().any(|change| change.number.is_some())
+    }
+
+    /// Writes what was noted; to be called before the events are sent.
+    ///
+    /// # Errors
+    /// When writing fails; nothing is forgotten, call again.
+    pub fn flush(&mut self) -> io::Result<()> {
+        if !self.is_dirty() {
+            return Ok(());
+        }
+        let result = self.commit_dropping(self.marked);
+        if result.is_err() && self.waiting.len() > MAX_WAITING {
+            // What is dropped is found again, and told again, after a restart or at the next scan.
+            self.waiting.clear();
+            self.overlay.clear();
+        }
+        result
+    }
+
+    /// For the worker.
+    pub fn reader(&self) -> io::Result<Reader> {
+        Reader::new(&self.database)
+    }
+
+    /// All files that are told of, with their sums. To be called with nothing waiting.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn each(&self, mut each: impl FnMut(&[u8], &Record)) -> io::Result<()> {
+        self.reader()?.each(&mut each)
+    }
+
+    /// Gives back room in the file that nothing needs any more, when that is a good part of it. Takes a moment.
+    pub fn compact(&mut self) {
+        let wasteful = || -> io::Result<bool> {
+            let writing = self.database.begin_write().map_err(failed)?;
+            let stats = writing.stats().map_err(failed)?;
+            writing.abort().map_err(failed)?;
+            let used = stats.stored_bytes() + stats.metadata_bytes();
+            Ok(stats.fragmented_bytes() > used / 2 && stats.fragmented_bytes() > 1 << 20)
+        };
+        if wasteful().unwrap_or(false)
+            && let Err(error) = self.database.compact()
+        {
+            // A reader is at work: next time.
+            log::debug!("baseline not compacted: {error}");
+        }
+    }
+
+    fn change(&mut self, path: Vec<u8>, record: Option<Record>, number: Option<u64>) {
+        self.overlay.insert(path.clone(), record.clone());
+        self.waiting.push(Change { path, record, number });
+    }
+
+    fn commit(&mut self) -> io::Result<()> {
+        self.commit_dropping(self.marked)
+    }
+
+    /// Writes everything that waits, and drops the undo of all batches up to this number.
+    fn commit_dropping(&mut self, upto: u64) -> io::Result<()> {
+        let writing = self.database.begin_write().map_err(failed)?;
+        let len = {
+            let mut folders = writing.open_table(FOLDERS).map_err(failed)?;
+            let mut files = writing.open_table(FILES).map_err(failed)?;
+            let mut undo = writing.open_table(UNDO).map_err(failed)?;
+            let mut state = writing.open_table(STATE).map_err(failed)?;
+            let mut batch = undo::Batch::default();
+            let mut last_folder: Option<(&[u8], u32)> = None;
+            for Change { path, record, number } in &self.waiting {
+                let (folder, name) = split(path);
+                let id = match last_folder {
+                    Some((known, id)) if known == folder => id,
+                    _ => folder_id(&mut folders, folder)?,
+                };
+                last_folder = Some((folder, id));
+                let key = file_key(id, name);
+                let before = match record {
+                    Some(record) => files.insert(&*key, &*record.encode()).map_err(failed)?,
+                    None => files.remove(&*key).map_err(failed)?,
+                };
+                if let Some(number) = number {
+                    batch.put(*number, path, before.as_ref().map(redb::AccessGuard::value));
+                }
+            }
+            if let Some((first, bytes)) = batch.finish() {
+                undo.insert(first, &*bytes).map_err(failed)?;
+            }
+            drop_settled(&mut undo, upto)?;
+            for (name, value) in &self.state {
+                state.insert(*name, value.as_slice()).map_err(failed)?;
+            }
+            state.insert("marked", self.marked.to_le_bytes().as_slice()).map_err(failed)?;
+            files.len().map_err(failed)?
+        };
+        writing.commit().map_err(failed)?;
+        self.len = len;
+        self.marked_written = self.marked;
+        self.waiting.clear();
+        self.overlay.clear();
+        self.state.clear();
+        Ok(())
+    }
+
+    fn number(&self, name: &str) -> io::Result<Option<u64>> {
+        let reading = self.database.begin_read().map_err(failed)?;
+        let table = match reading.open_table(STATE) {
+            Ok(table) => table,
+            Err(redb::TableError::TableDoesNotExist(_)) => return Ok(None),
+            Err(error) => return Err(failed(error)),
+        };
+        let value = table.get(name).map_err(failed)?;
+        Ok(value.and_then(|value| Some(u64::from_le_bytes(value.value().try_into().ok()?))))
+    }
+
+    fn read<T>(&self, look: impl FnOnce(&Tables) -> Result<T, redb::Error>) -> io::Result<T> {
+        let reading = self.database.begin_read().map_err(failed)?;
+        let tables = Tables::open(&reading).map_err(failed)?;
+        look(&tables).map_err(failed)
+    }
+}
+
+/// The tables of one snapshot.
+struct Tables {
+    folders: redb::ReadOnlyTable<&'static [u8], u32>,
+    files: redb::ReadOnlyTable<&'static [u8], &'static [u8]>,
+    undo: redb::ReadOnlyTable<u64, &'static [u8]>,
+    state: redb::ReadOnlyTable<&'static str, &'static [u8]>,
+}
+
+impl Tables {
+    fn open(reading: &redb::ReadTransaction) -> Result<Self, redb::Error> {
+        Ok(Self {
+            folders: reading.open_table(FOLDERS)?,
+            files: reading.open_table(FILES)?,
+            undo: reading.open_table(UNDO)?,
+            state: reading.open_table(STATE)?,
+        })
+    }
+
+    fn get(&self, path: &[u8]) -> Result<Option<Record>, redb::Error> {
+        let (folder, name) = split(path);
+        let Some(id) = self.folders.get(folder)?.map(|id| id.value()) else { return Ok(None) };
+        let found = self.files.get(&*file_key(id, name))?;
+        Ok(found.and_then(|bytes| Record::decode(bytes.value())))
+    }
+}
+
+fn folder_id(folders: &mut redb::Table<'_, &[u8], u32>, folder: &[u8]) -> io::Result<u32> {
+    if let Some(id) = folders.get(folder).map_err(failed)? {
+        return Ok(id.value());
+    }
+    // Folders never go one by one, only all at once ([`Baseline::compact`]): so their count is free.
+    let id = u32::try_from(folders.len().map_err(failed)?).map_err(io::Error::other)?;
+    folders.insert(folder, id).map_err(failed)?;
+    Ok(id)
+}
+
+fn drop_settled(undo: &mut redb::Table<'_, u64, &[u8]>, upto: u64) -> io::Result<()> {
+    loop {
+        let oldest = undo.first().map_err(failed)?.map(|(key, batch)| {
+            (key.value(), undo::last_number(batch.value()).unwrap_or(key.value()))
+        });
+        match oldest {
+            Some((first, last)) if last <= upto => {
+                undo.remove(first).map_err(failed)?;
+            }
+            _ => return Ok(()),
+        }
+    }
+}
+
+fn file_key(folder: u32, name: &[u8]) -> Vec<u8> {
+    [&folder.to_be_bytes(), name].concat()
+}
+
+fn failed(error: impl Into<redb::Error>) -> io::Error {
+    match error.into() {
+        redb::Error::Io(error) => error,
+        error => io::Error::other(error),
+    }
+}
+
+fn shown(path: &[u8]) -> String {
+    String::from_utf8_lossy(path).into_owned()
+}
+
+/// A stream's id: unlike any earlier one, not secret.
+fn random() -> u64 {
+    RandomState::new().hash_one(std::process::id())
+}
+
+#[cfg(test)]
+mod tests;
