@@ -7,6 +7,8 @@ use runtime::{Failure, errno};
 use settings::{Connection, Protocol, Remote};
 use socket2::{Domain, Socket, Type};
 
+use crate::holder;
+
 /// What the kernel shall keep for us while we are busy: some 200,000 short datagrams.
 const RECEIVE_BUFFER: usize = 128 << 20;
 /// For answers to many agents in a row.
@@ -104,7 +106,15 @@ fn unable(remote: &Remote, error: &io::Error) -> Failure {
     let port = remote.port;
     let hint = match error.kind() {
         io::ErrorKind::AddrInUse => {
-            format!(" Another program has it: 'ss -lnp sport = :{port}' shows which.")
+            let at = remote.local_ip.map_or("all addresses".to_owned(), |ip| ip.to_string());
+            let kind = if remote.protocol == Protocol::Tcp { "tcp" } else { "udp" };
+            let holder = holder::of(port, remote.protocol).map_or_else(
+                || format!("by another program; 'ss -lnp sport = :{port}' as root shows which"),
+                |holder| format!("by {holder}"),
+            );
+            format!(
+                " Address already in use: {kind} port {port} on {at} is taken {holder}. Stop it (ossec-control stop, if it is an ossec-remoted left over), or give this <remote> another <port>."
+            )
         }
         io::ErrorKind::PermissionDenied => " Ports below 1024 are root's.".to_owned(),
         io::ErrorKind::AddrNotAvailable => {

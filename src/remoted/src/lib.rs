@@ -10,6 +10,7 @@ pub mod agents_table;
 pub mod complaints;
 pub mod doors;
 pub mod doubts;
+pub mod holder;
 pub mod intake;
 pub mod lookups;
 pub mod names;

@@ -4,6 +4,8 @@
 
 mod support;
 
+use std::net::UdpSocket;
+
 use support::{Agent, Manager, wait_for};
 use wire::control::ToAgent;
 use wire::key::Method;
@@ -122,4 +124,25 @@ fn the_lists_of_agents_are_read_again_when_the_file_changes() {
     web.send(b"1:a:second");
     manager.wait_for_event("1:(web01) any->a:second");
     assert!(!manager.events().iter().any(|event| event.ends_with("a:refused")));
+}
+
+#[test]
+fn a_port_that_is_taken_is_named_with_who_has_it() {
+    let other = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let port = other.local_addr().unwrap().port();
+    let remote = format!(
+        "<remote><connection>secure</connection><port>{port}</port><local_ip>127.0.0.1</local_ip></remote>"
+    );
+    let said = Manager::start_in_vain(KEYS, &remote);
+    assert!(
+        said.contains(&format!("(1206): ERROR: Unable to Bind port '{port}' due to")),
+        "{said}"
+    );
+    assert!(
+        said.contains(&format!(
+            "Address already in use: udp port {port} on 127.0.0.1 is taken by "
+        )),
+        "{said}"
+    );
+    assert!(said.contains(&format!("(pid {})", std::process::id())), "{said}");
 }

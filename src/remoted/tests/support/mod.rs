@@ -60,6 +60,14 @@ impl Manager {
         said
     }
 
+    /// What a start says that comes to nothing.
+    pub(crate) fn start_in_vain(keys: &str, remote: &str) -> String {
+        let manager = Self::lay_out(keys, remote, false);
+        let output = manager.command().arg("-f").output().unwrap();
+        assert!(!output.status.success());
+        format!("{}{}", String::from_utf8_lossy(&output.stderr), manager.log())
+    }
+
     fn lay_out(keys: &str, more: &str, agents: bool) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let folders = [
