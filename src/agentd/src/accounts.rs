@@ -18,11 +18,16 @@ pub(crate) struct Wire {
     pub(crate) acks: u64,
     /// Datagrams that were not authentic, or not new.
     pub(crate) rejected: u64,
+    /// How often the manager had us go on behind a higher number.
+    pub(crate) advanced: u64,
+    /// How often the manager refused us because another host has our key.
+    pub(crate) cloned: u64,
 }
 
 /// The lines of the state file.
 pub(crate) fn lines(
     connected: bool,
+    suspended: bool,
     wire: &Wire,
     intake: &intake::Counts,
     orders: &orders::Counts,
@@ -31,6 +36,7 @@ pub(crate) fn lines(
     let spool::Counts { given_up, damaged } = spool.counts();
     vec![
         ("connected", u64::from(connected)),
+        ("suspended", u64::from(suspended)),
         ("received", intake.received),
         ("invalid", intake.invalid),
         ("cut", intake.cut),
@@ -46,6 +52,8 @@ pub(crate) fn lines(
         ("keepalives", wire.keepalives),
         ("acks", wire.acks),
         ("rejected", wire.rejected),
+        ("advanced", wire.advanced),
+        ("cloned", wire.cloned),
         ("shared_files", orders.files),
         ("shared_files_refused", orders.files_refused),
         ("responses", orders.responses),

@@ -21,8 +21,12 @@ mod shell;
 mod speaker;
 pub mod spool;
 
+use std::env;
+use std::ffi::OsString;
 use std::fs;
-use std::io;
+use std::io::{self, Write};
+use std::net::IpAddr;
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -45,14 +49,52 @@ const KEYS: &str = "etc/client.keys";
 const WRITABLE: &[&str] =
     &["queue/ossec", "queue/rids", intake::SPOOL, orders::SHARED, "queue/alerts"];
 
-/// The program.
+/// The program: the command line of all daemons, and `-b <address>`, the address to send from.
 pub fn main() -> ExitCode {
-    runtime::main(&PROGRAM, run)
+    let mut shared: Vec<OsString> = env::args_os().skip(1).collect();
+    let asks_for_help = shared.iter().any(|argument| argument == "-h");
+    match take_bind(&mut shared) {
+        Ok(bind) => {
+            let code = runtime::main_with(&PROGRAM, shared, |start| run(start, bind));
+            if asks_for_help {
+                say(
+                    "    -b <address> Address to send from (default: <local_ip> of the configuration)\n",
+                );
+            }
+            code
+        }
+        Err(text) => {
+            say(&text);
+            ExitCode::FAILURE
+        }
+    }
 }
 
-fn run(start: Start) -> Result<(), Failure> {
+fn say(text: &str) {
+    // A closed stderr changes nothing about the answer.
+    let _ = io::stderr().write_all(text.as_bytes());
+}
+
+/// Takes `-b <address>` or `-b<address>` out of the arguments.
+fn take_bind(arguments: &mut Vec<OsString>) -> Result<Option<IpAddr>, String> {
+    let Some(at) = arguments.iter().position(|one| one.as_bytes().starts_with(b"-b")) else {
+        return Ok(None);
+    };
+    let flag = arguments.remove(at);
+    let text = match flag.as_bytes().get(2..).unwrap_or_default() {
+        [] if at < arguments.len() => arguments.remove(at).to_string_lossy().into_owned(),
+        [] => return Err("ossec-agentd: option requires an argument -- 'b'\n".to_owned()),
+        stuck => String::from_utf8_lossy(stuck).into_owned(),
+    };
+    text.parse().map(Some).map_err(|_| {
+        format!("ossec-agentd: Invalid ip address: '{text}' (-b takes an address of this host).\n")
+    })
+}
+
+fn run(start: Start, bind: Option<IpAddr>) -> Result<(), Failure> {
     let settings = settings::load(start.config())?;
-    let client = settings.client;
+    let mut client = settings.client;
+    shell::reload::bind(&mut client, bind);
     if client.servers.is_empty() {
         let hint = "name the manager: <client><server-ip>10.0.0.1</server-ip></client>";
         let file = start.config().display();
@@ -84,7 +126,7 @@ fn run(start: Start) -> Result<(), Failure> {
         client.time_reconnect.as_secs()
     );
     write_local_info(daemon.root(), &agent, &client);
-    let mut shell = Shell::open(&mut daemon, agent, client)
+    let mut shell = Shell::open(&mut daemon, agent, client, bind)
         .map_err(|(what, error)| cannot_open(&what, &error))?;
     daemon.ready();
     shell.serve(&mut daemon).map_err(|error| {

@@ -96,6 +96,8 @@ pub enum Why {
     Refused,
     /// The first server is back.
     FailBack,
+    /// The server refuses this agent, since another living host has its key.
+    Cloned,
 }
 
 impl std::fmt::Display for Why {
@@ -110,6 +112,7 @@ impl std::fmt::Display for Why {
                 f.write_str("its port is closed or out of reach (is ossec-remoted running there?)")
             }
             Self::FailBack => f.write_str("the first server answers again"),
+            Self::Cloned => f.write_str("it refuses this agent, whose key another host uses"),
         }
     }
 }
@@ -289,6 +292,29 @@ impl Link {
             self.lose(Why::Refused, now);
         }
         std::mem::take(&mut self.actions)
+    }
+
+    /// The manager says that another living host has this agent's key: it is called again, slowly.
+    pub fn on_cloned(&mut self, now: Moment) -> Vec<Action> {
+        if let State::Connected(c) = &self.state {
+            let server = c.server;
+            if matches!(c.probe, Probe::Sent { .. }) {
+                self.actions.push(Action::EndProbe);
+            }
+            self.actions.push(Action::Lost { server, why: Why::Cloned });
+        }
+        let until = now + MAX_PAUSE + MAX_PAUSE.mul_f64(self.random() / 2.0);
+        self.state = State::Pausing { until, next: self.server().unwrap_or(0) };
+        std::mem::take(&mut self.actions)
+    }
+
+    /// Begins anew with other manners; what the connection that ends hereby has not confirmed is to be sent again.
+    pub fn restart(&mut self, manners: Manners) {
+        self.manners = Manners { servers: manners.servers.max(1), ..manners };
+        self.state = State::Pausing { until: Moment::ZERO, next: 0 };
+        self.rounds = 0;
+        self.tried = 0;
+        self.actions.clear();
     }
 
     /// Events up to this number were sent on this connection.

@@ -45,6 +45,11 @@ impl Orders {
         Self { root: root.to_owned(), assembler, responses, counts: Counts::default() }
     }
 
+    /// Whether responses are passed on from now on.
+    pub(crate) fn set_responses(&mut self, responses: bool) {
+        self.responses = responses;
+    }
+
     /// Does what an authentic message says; whether a shared file has come in by it.
     pub(crate) fn obey(&mut self, message: &ToAgent<'_>) -> bool {
         match message {

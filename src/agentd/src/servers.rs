@@ -14,6 +14,8 @@ use socket2::{Domain, Socket, Type};
 
 /// One of a manager's pushed files must fit while we are busy.
 const RECEIVE_BUFFER: usize = 1 << 20;
+/// Answers of look-ups that may wait to be taken.
+const ANSWERS: usize = 64;
 
 /// A connected datagram socket: the kernel lets nothing of another sender through, and tells of a closed port.
 #[derive(Debug)]
@@ -75,10 +77,12 @@ impl Line {
 #[derive(Debug)]
 pub(crate) struct Finder {
     waker: Arc<Waker>,
-    found: Receiver<Found>,
-    tell: SyncSender<Found>,
-    /// Servers that are being looked up.
+    found: Receiver<(u64, Found)>,
+    tell: SyncSender<(u64, Found)>,
+    /// Servers that are being looked up: one answer each.
     underway: Vec<usize>,
+    /// Goes up with each [`forget`](Self::forget).
+    generation: u64,
 }
 
 /// A server, and where it is.
@@ -86,11 +90,16 @@ pub(crate) type Found = (usize, io::Result<SocketAddr>);
 
 impl Finder {
     /// `token` wakes the loop when a name was found, or was not.
-    pub(crate) fn new(servers: usize, registry: &Registry, token: Token) -> io::Result<Self> {
-        // One answer a server at a time: it is never full.
-        let (tell, found) = mpsc::sync_channel(servers);
+    pub(crate) fn new(registry: &Registry, token: Token) -> io::Result<Self> {
+        let (tell, found) = mpsc::sync_channel(ANSWERS);
         let waker = Arc::new(Waker::new(registry, token)?);
-        Ok(Self { waker, found, tell, underway: Vec::new() })
+        Ok(Self { waker, found, tell, underway: Vec::new(), generation: 0 })
+    }
+
+    /// Answers to what was asked before are not wanted any more: the servers are others.
+    pub(crate) fn forget(&mut self) {
+        self.generation += 1;
+        self.underway.clear();
     }
 
     /// Begins to look a server up; the answer comes by [`take`](Self::take).
@@ -101,31 +110,32 @@ impl Finder {
         };
         self.underway.push(server);
         let (named, port, local) = (named.clone(), client.port, client.local_ip);
-        let (tell, waker) = (self.tell.clone(), Arc::clone(&self.waker));
+        let (tell, waker, generation) =
+            (self.tell.clone(), Arc::clone(&self.waker), self.generation);
         let is_name = matches!(named, Server::Name(_));
         let look_up = move || {
-            // The other end is there as long as the daemon is.
-            let _ = tell.send((server, find(&named, port, local)));
+            // Without an answer the server is called again later.
+            let _ = tell.try_send((generation, (server, find(&named, port, local))));
             let _ = waker.wake();
         };
         if !is_name {
             return look_up();
         }
         if let Err(error) = thread::Builder::new().name("lookup".to_owned()).spawn(look_up) {
-            let _ = self.tell.send((server, Err(error)));
+            let _ = self.tell.try_send((generation, (server, Err(error))));
         }
     }
 
     /// An answer that has come.
     pub(crate) fn take(&mut self) -> Option<Found> {
-        let found = self.found.try_recv().ok()?;
+        let (_, found) = self.found.try_iter().find(|(asked, _)| *asked == self.generation)?;
         self.underway.retain(|server| *server != found.0);
         Some(found)
     }
 }
 
 /// The first address that the line can have: of the family of `local_ip`, if that is given.
-fn find(server: &Server, port: u16, local: Option<IpAddr>) -> io::Result<SocketAddr> {
+pub(crate) fn find(server: &Server, port: u16, local: Option<IpAddr>) -> io::Result<SocketAddr> {
     let fits = |address: &SocketAddr| local.is_none_or(|ip| ip.is_ipv4() == address.is_ipv4());
     let found = match server {
         Server::Address(address) => Some(SocketAddr::new(*address, port)).filter(fits),

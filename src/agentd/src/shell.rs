@@ -2,9 +2,9 @@
 
 use std::fs;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsFd, AsRawFd};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use agents::Agent;
@@ -13,10 +13,11 @@ use mio::{Events, Interest, Poll, Token};
 use runtime::{Daemon, Signal, errno};
 use settings::Client;
 use wire::control::{FromAgent, ToAgent};
-use wire::datagram::MAX_DATAGRAM;
+use wire::datagram::{MAX_DATAGRAM, Rejection};
 use wire::digest::Md5Hex;
 use wire::keepalive::{self, Report};
 use wire::key::Method;
+use wire::ours::{Mark, State, ToOurs};
 
 use crate::accounts::{self, Wire};
 use crate::bucket::Bucket;
@@ -26,6 +27,11 @@ use crate::orders::{MERGED, Orders, SHARED};
 use crate::servers::{Finder, Line};
 use crate::speaker::{Refused, Speaker, Unsealed};
 use crate::spool::Limits;
+
+mod ours;
+pub(crate) mod reload;
+
+use self::ours::Heard;
 
 const FOUND: Token = Token(0);
 const SIGNALS: Token = Token(1);
@@ -51,6 +57,14 @@ const PRODUCT: &str = concat!("Oxsec HIDS v", env!("CARGO_PKG_VERSION"));
 pub(crate) struct Shell {
     root: PathBuf,
     client: Client,
+    /// The address to send from that the command line gave.
+    bind: Option<IpAddr>,
+    /// What our keepalives say about us.
+    mark: Mark,
+    /// Hellos to the present server.
+    hellos: u32,
+    /// When it was last said that another host has our key.
+    cloned_told: Option<Moment>,
     poll: Poll,
     intake: Intake,
     speaker: Speaker,
@@ -73,6 +87,8 @@ pub(crate) struct Shell {
     wire: Wire,
     told: Vec<(&'static str, u64)>,
     stop_at: Option<Moment>,
+    /// Acks before the goodbye.
+    acks_at_stop: u64,
 }
 
 impl Shell {
@@ -81,6 +97,7 @@ impl Shell {
         daemon: &mut Daemon,
         agent: Agent,
         client: Client,
+        bind: Option<IpAddr>,
     ) -> Result<Self, (String, io::Error)> {
         let named = |what: &'static str| move |error| (what.to_owned(), error);
         let root = daemon.root().to_owned();
@@ -93,31 +110,28 @@ impl Shell {
         let bucket = Bucket::new(options.number("agent.send_rate"));
         let verify = options.number("remoted.verify_msg_id") != 0;
 
-        let servers: Vec<String> = client.servers.iter().map(ToString::to_string).collect();
-        let method = if client.blowfish { Method::Blowfish } else { Method::Aes };
-        let mut speaker = Speaker::open(&root, agent, method, verify, &servers)
-            .map_err(named(agents::counters::RIDS))?;
+        let mut speaker =
+            open_speaker(&root, agent, &client, verify).map_err(named(agents::counters::RIDS))?;
         let poll = Poll::new().map_err(named("event loop"))?;
-        let finder =
-            Finder::new(servers.len(), poll.registry(), FOUND).map_err(named("event loop"))?;
+        let finder = Finder::new(poll.registry(), FOUND).map_err(named("event loop"))?;
         let intake = Intake::open(&root, limits, poll.registry(), DATAGRAMS, QUEUE)?;
+        daemon.signals().watch_user().map_err(named("signals"))?;
         let signals = daemon.signals().as_fd().as_raw_fd();
         poll.registry()
             .register(&mut SourceFd(&signals), SIGNALS, Interest::READABLE)
             .map_err(named("event loop"))?;
-        let manners = Manners {
-            servers: client.servers.len(),
-            notify: client.notify_time,
-            silence: client.time_reconnect,
-        };
         if intake.spool.waiting() > 0 {
             log::info!("{} events of an earlier run wait.", intake.spool.waiting());
         }
         Ok(Self {
             orders: Orders::new(&root, !client.disable_active_response),
-            link: Link::new(manners, speaker.seed()),
+            link: Link::new(manners(&client), speaker.seed()),
+            mark: Mark { state: State::Running, run: run_number(speaker.seed()) },
+            hellos: 0,
+            cloned_told: None,
             root,
             client,
+            bind,
             poll,
             intake,
             speaker,
@@ -134,6 +148,7 @@ impl Shell {
             wire: Wire::default(),
             told: Vec::new(),
             stop_at: None,
+            acks_at_stop: 0,
         })
     }
 
@@ -161,12 +176,13 @@ impl Shell {
             for signal in daemon.signals().take() {
                 match signal {
                     Signal::Stop(_) => self.begin_to_stop(),
-                    Signal::Reload => reload(daemon),
+                    Signal::Reload => self.reload(daemon),
                     Signal::Child => {}
                 }
             }
+            self.heed(daemon);
             more = self.turn();
-            if self.stop_at.is_some_and(|at| self.now() >= at || self.is_all_confirmed()) {
+            if self.stop_at.is_some_and(|at| self.now() >= at || self.has_said_goodbye()) {
                 return Ok(());
             }
         }
@@ -186,7 +202,7 @@ impl Shell {
 
     fn deadline(&self, now: Moment, state_due: Moment) -> Moment {
         let mut due = state_due.min(self.link.deadline());
-        if self.link.is_connected() && (self.held.is_some() || self.intake.spool.has_next()) {
+        if self.may_send() && (self.held.is_some() || self.intake.spool.has_next()) {
             due = due.min(self.bucket.ready_at(now).max(self.blocked_until));
         }
         if self.intake.is_stuck() {
@@ -236,10 +252,11 @@ impl Shell {
             match action {
                 Action::Open(server) => {
                     self.line = None;
+                    self.hellos = 0;
                     self.line_waits = true;
                     self.finder.find(&self.client, server);
                 }
-                Action::Hello => self.control(|message| FromAgent::Startup.write(message)),
+                Action::Hello => self.hello(),
                 Action::Report => self.report(),
                 Action::Probe(server) => {
                     self.probe_waits = true;
@@ -356,11 +373,28 @@ impl Shell {
         let (agent_conf, merged) = (sum("agent.conf"), sum(MERGED));
         let system =
             keepalive::system(uname().as_ref().map(|f| f.each_ref().map(|s| &**s)), PRODUCT);
-        let tail = self.speaker.tail();
+        let mut tail = Vec::new();
+        self.mark.write(&mut tail);
+        tail.extend_from_slice(&self.speaker.tail());
         self.wire.keepalives += 1;
         self.control(|message| {
             Report { system: system.as_bytes(), agent_conf, merged, tail: &tail }.write(message);
         });
+    }
+
+    /// From the second one on with a report behind it: a manager to which our numbers look old sees by it that we are
+    /// its kind, and helps.
+    fn hello(&mut self) {
+        self.control(|message| FromAgent::Startup.write(message));
+        self.hellos += 1;
+        if self.hellos > 1 {
+            self.report();
+        }
+    }
+
+    /// Whether events may go out.
+    fn may_send(&self) -> bool {
+        self.link.is_connected() && self.mark.state == State::Running
     }
 
     /// Sends a control message; the link notices when there is no answer.
@@ -404,7 +438,7 @@ impl Shell {
         let now = self.now();
         let mut last = None;
         let mut refused = false;
-        while self.link.is_connected() && now >= self.blocked_until && self.bucket.has_one(now) {
+        while self.may_send() && now >= self.blocked_until && self.bucket.has_one(now) {
             let number = match self.held.take() {
                 Some(number) => number,
                 None => match self.intake.spool.next(&mut self.message) {
@@ -485,7 +519,20 @@ impl Shell {
             return self.obey(actions);
         }
         self.link.on_heard(now);
-        self.orders.obey(&message);
+        if message == ToAgent::SyscheckRestart && self.mark.state == State::Suspended {
+            log::warn!("The manager asks for a scan: not done, since this agent is suspended.");
+            return;
+        }
+        let ours = match &message {
+            ToAgent::Unknown(text) => ToOurs::parse(text).map(Heard::of),
+            _ => None,
+        };
+        match ours {
+            Some(heard) => self.on_ours(&heard, server, false),
+            None => {
+                self.orders.obey(&message);
+            }
+        }
     }
 
     fn complain_refused(&mut self, refused: &Refused, source: &str) {
@@ -504,6 +551,12 @@ impl Shell {
         log::warn!(
             "(1214) Problem receiving message from '{source}' (message {count} of its kind)."
         );
+        if let Refused::Rejected(Rejection::Repeated | Rejection::Backwards) = refused {
+            let id = self.speaker.agent().id.as_str();
+            log::warn!(
+                "The manager's numbers are below those heard from it before: it was restored from an older image, its queue/rids was emptied, or somebody replays its messages. If you know it to be restored, stop this agent, remove queue/rids/{id} here, start it."
+            );
+        }
     }
 
     fn hear_probe(&mut self) {
@@ -511,21 +564,65 @@ impl Shell {
         let Some(line) = self.probe.as_mut().filter(|line| line.readable) else { return };
         let Ok(Some(len)) = line.receive(&mut buffer) else { return };
         let server = line.server;
-        let heard = self.speaker.unseal(server, buffer.get(..len).unwrap_or_default());
-        if heard.is_ok_and(|message| ToAgent::parse(message) == ToAgent::Ack) {
-            let now = self.now();
-            let actions = self.link.on_probe_ack(now);
-            self.obey(actions);
+        let Ok(message) = self.speaker.unseal(server, buffer.get(..len).unwrap_or_default()) else {
+            return;
+        };
+        match ToAgent::parse(message) {
+            ToAgent::Ack => {
+                let now = self.now();
+                let actions = self.link.on_probe_ack(now);
+                self.obey(actions);
+            }
+            ToAgent::Unknown(text) => {
+                if let Some(heard) = ToOurs::parse(text).map(Heard::of) {
+                    self.on_ours(&heard, server, true);
+                }
+            }
+            _ => {}
         }
     }
 
+    /// What was sent is to be confirmed, and the manager hears that this end is an orderly one.
     fn begin_to_stop(&mut self) {
+        if self.stop_at.is_some() {
+            return;
+        }
         let now = self.now();
-        self.stop_at.get_or_insert(now);
-        if self.link.is_connected() && !self.is_all_confirmed() {
+        self.mark.state = State::Exiting;
+        self.acks_at_stop = self.wire.acks;
+        self.stop_at = Some(now);
+        if self.link.is_connected() {
             self.stop_at = Some(now + LAST_ACK);
             self.link.report_now(now);
         }
+    }
+
+    fn has_said_goodbye(&self) -> bool {
+        self.is_all_confirmed() && self.wire.acks > self.acks_at_stop
+    }
+
+    /// SIGUSR1: a report now. SIGUSR2: rest, or go on.
+    fn heed(&mut self, daemon: &mut Daemon) {
+        let now = self.now();
+        if daemon.signals().take_asked() {
+            self.link.report_now(now);
+        }
+        let state = match (self.mark.state, daemon.signals().is_suspended()) {
+            (State::Running, true) => State::Suspended,
+            (State::Suspended, false) => State::Running,
+            _ => return,
+        };
+        self.mark.state = state;
+        self.blocked_until = Moment::ZERO;
+        log::info!(
+            "{}",
+            match state {
+                State::Suspended =>
+                    "Suspended by SIGUSR2: events wait in the spool, scans are not obeyed; another SIGUSR2 resumes.",
+                _ => "Resumed by SIGUSR2.",
+            }
+        );
+        self.link.report_now(now);
     }
 
     fn is_all_confirmed(&self) -> bool {
@@ -545,7 +642,9 @@ impl Shell {
     fn write_state(&mut self, daemon: &Daemon) {
         let Self { link, wire, intake, orders, .. } = self;
         let connected = link.is_connected();
-        let lines = accounts::lines(connected, wire, &intake.counts, &orders.counts, &intake.spool);
+        let suspended = self.mark.state == State::Suspended;
+        let (taken, obeyed) = (&intake.counts, &orders.counts);
+        let lines = accounts::lines(connected, suspended, wire, taken, obeyed, &intake.spool);
         if lines == self.told {
             return;
         }
@@ -556,12 +655,23 @@ impl Shell {
     }
 }
 
-/// Only the tunables: servers and key are read at the start.
-fn reload(daemon: &mut Daemon) {
-    match daemon.reload_options() {
-        Ok(()) => log::info!("debug level read again; servers and key are read at the next start"),
-        Err(failure) => log::error!("{failure}"),
+fn open_speaker(root: &Path, agent: Agent, client: &Client, verify: bool) -> io::Result<Speaker> {
+    let servers: Vec<String> = client.servers.iter().map(ToString::to_string).collect();
+    let method = if client.blowfish { Method::Blowfish } else { Method::Aes };
+    Speaker::open(root, agent, method, verify, &servers)
+}
+
+fn manners(client: &Client) -> Manners {
+    Manners {
+        servers: client.servers.len(),
+        notify: client.notify_time,
+        silence: client.time_reconnect,
     }
+}
+
+/// The lower half of a random number.
+fn run_number(random: u64) -> u32 {
+    u32::try_from(random & u64::from(u32::MAX)).unwrap_or_default()
 }
 
 /// The kernel has no room for the datagram at the moment.

@@ -4,6 +4,7 @@ use std::io;
 use std::path::Path;
 
 use agents::{Agent, SendCounter};
+use wire::counter::Counter;
 use wire::datagram::{Addressed, Peer, Rejection, Sealed};
 use wire::key::{AgentCipher, IV_LEN, Method};
 use wire::sealed::{Opener, SealError, Sealer, Sealing};
@@ -118,6 +119,13 @@ impl Speaker {
     pub(crate) fn look(&mut self) -> io::Result<()> {
         self.sent.look()?;
         self.heard.iter_mut().try_for_each(Heard::look)
+    }
+
+    /// Goes on behind a number, if ours are below; gives the last one that was used before.
+    pub(crate) fn advance(&mut self, upto: Counter) -> io::Result<Counter> {
+        let before = self.sent.last();
+        self.sent.jump(upto)?;
+        Ok(before)
     }
 
     /// Random letters for a keepalive.

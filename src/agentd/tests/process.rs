@@ -19,6 +19,7 @@ use wire::digest::Md5Hex;
 use wire::keepalive::Keepalive;
 use wire::key::{AgentCipher, Method};
 use wire::merged::{Entry, pack};
+use wire::ours::{FromOurs, Nonce, State, ToOurs};
 use wire::sealed::{Opener, Sealer, Sealing};
 use wire::{Event, Kind};
 
@@ -81,6 +82,12 @@ impl Agent {
         self.process = Some(child);
     }
 
+    fn signal(&self, signal: rustix::process::Signal) {
+        let pid = self.process.as_ref().map(Child::id).unwrap();
+        let pid = rustix::process::Pid::from_raw(i32::try_from(pid).unwrap()).unwrap();
+        rustix::process::kill_process(pid, signal).unwrap();
+    }
+
     fn kill(&mut self) {
         let mut child = self.process.take().unwrap();
         child.kill().unwrap();
@@ -133,6 +140,10 @@ struct Manager {
     hellos: u32,
     keepalives: Vec<Vec<u8>>,
     events: Vec<String>,
+    /// With the numbers they came by.
+    answers: Vec<(Counter, FromOurs)>,
+    /// It answers nothing.
+    mute: bool,
 }
 
 impl Manager {
@@ -149,6 +160,8 @@ impl Manager {
             hellos: 0,
             keepalives: Vec::new(),
             events: Vec::new(),
+            answers: Vec::new(),
+            mute: false,
         }
     }
 
@@ -178,16 +191,35 @@ impl Manager {
         let addressed = Addressed::parse(datagram).unwrap();
         assert_eq!(addressed.id, Some(&b"001"[..]), "an agent with any address says its id");
         let sealed = Sealed::parse(addressed.rest).unwrap();
-        let message = self.opener.open(&self.cipher, &sealed).unwrap().message.to_vec();
+        let opened = self.opener.open(&self.cipher, &sealed).unwrap();
+        let (opened_by, message) = (opened.counter, opened.message.to_vec());
         self.agent = Some(from);
         match FromAgent::parse(&message) {
             FromAgent::Startup => self.hellos += 1,
-            FromAgent::Keepalive(text) => self.keepalives.push(text.to_vec()),
+            FromAgent::Keepalive(text) => {
+                if let Some(answer) = FromOurs::parse(text) {
+                    return self.answers.push((opened_by, answer));
+                }
+                self.keepalives.push(text.to_vec());
+            }
             FromAgent::Event(event) => {
                 return self.events.push(String::from_utf8_lossy(event).into_owned());
             }
         }
-        self.send(&ToAgent::Ack);
+        if !self.mute {
+            self.send(&ToAgent::Ack);
+        }
+    }
+
+    fn say(&mut self, message: ToOurs<'_>) {
+        let mut text = Vec::new();
+        message.write(&mut text);
+        self.send(&ToAgent::Unknown(&text));
+    }
+
+    /// What the last keepalive says of the agent.
+    fn state(&self) -> Option<State> {
+        Keepalive::parse(self.keepalives.last()?).ok()?.mark().map(|mark| mark.state)
     }
 
     fn until(&mut self, what: &str, mut done: impl FnMut(&mut Self) -> bool) {
@@ -395,4 +427,134 @@ fn an_orderly_stop_confirms_what_was_sent_and_gives_numbers_back() {
     assert_eq!(agent.account("waiting"), 0);
     let counter = fs::read_to_string(agent.root().join("queue/rids/sender_counter")).unwrap();
     assert!(Counter::parse(counter.as_bytes()).unwrap().local < 100, "{counter}");
+}
+
+#[test]
+fn suspended_the_agent_keeps_events_back_and_the_manager_is_told_of_this_of_resuming_and_of_the_end()
+ {
+    let address = free_address();
+    let mut agent = Agent::new(&[address], "");
+    agent.start();
+    let mut manager = Manager::listen(address);
+    manager.until("start", |m| m.of("ossec").len() == 1);
+    assert_eq!(manager.state(), Some(State::Running));
+    agent.signal(rustix::process::Signal::USR2);
+    manager.until("word of it", |m| m.state() == Some(State::Suspended));
+    let mut sender = agent.collector("logcollector", 80);
+    wait("acknowledgement", || {
+        if sender.pending() == 0 && sender.acked() == 0 {
+            offer(&mut sender, "while suspended");
+        }
+        sender.wait(Duration::from_millis(20)) == 1
+    });
+    // Whatever it would have sent by now comes before the answer to a question.
+    manager.say(ToOurs::Prove(Nonce([3; 16])));
+    manager.until("an answer", |m| !m.answers.is_empty());
+    assert_eq!(manager.of("/var/log/x"), [""; 0]);
+    agent.signal(rustix::process::Signal::USR2);
+    manager.until("the event", |m| m.of("/var/log/x") == ["while suspended"]);
+    assert_eq!(manager.state(), Some(State::Running));
+    agent.signal(rustix::process::Signal::TERM);
+    let mut child = agent.process.take().unwrap();
+    manager.until("the end", |_| child.try_wait().unwrap().is_some());
+    manager.turn();
+    assert_eq!(manager.state(), Some(State::Exiting));
+}
+
+#[test]
+fn an_agent_with_old_numbers_proves_itself_and_goes_on_above_what_the_manager_has_seen() {
+    let address = free_address();
+    let mut agent = Agent::new(&[address], "");
+    let mut manager = Manager::listen(address);
+    manager.mute = true;
+    agent.start();
+    manager.until("a report behind the second hello", |m| !m.keepalives.is_empty());
+    assert!(manager.hellos >= 2);
+    let (first, second) = (Nonce([1; 16]), Nonce([2; 16]));
+    let upto = Counter { global: 70, local: 9000 };
+    manager.say(ToOurs::Prove(first));
+    manager.until("proof", |m| m.answers.iter().any(|(_, a)| *a == FromOurs::Proof(first)));
+    manager.say(ToOurs::Advance { nonce: second, upto });
+    manager.until("advance", |m| {
+        m.answers.iter().any(|(by, a)| *a == FromOurs::Advanced(second) && *by > upto)
+    });
+    manager.mute = false;
+    manager.until("connection", |m| m.of("ossec").len() == 1);
+    let log = agent.log();
+    assert!(log.contains("restored from an older image"), "{log}");
+    wait("the account", || agent.account("advanced") == 1);
+}
+
+#[test]
+fn an_agent_whose_key_another_host_uses_says_so_and_calls_slowly() {
+    let address = free_address();
+    let mut agent = Agent::new(&[address], "");
+    let mut manager = Manager::listen(address);
+    agent.start();
+    manager.until("start", |m| m.of("ossec").len() == 1);
+    manager.say(ToOurs::Cloned { other: b"10.0.0.7" });
+    wait("the account", || agent.account("cloned") == 1 && agent.account("connected") == 0);
+    let log = agent.log();
+    assert!(log.contains("another host (10.0.0.7) uses its key"), "{log}");
+}
+
+#[test]
+fn a_hangup_changes_the_manager_and_keeps_what_is_wrong_out() {
+    let (first, second) = (free_address(), free_address());
+    let mut agent = Agent::new(&[first], "");
+    agent.start();
+    let mut old = Manager::listen(first);
+    old.until("start", |m| m.of("ossec").len() == 1);
+    // What is not confirmed would be sent again.
+    agent.signal(rustix::process::Signal::USR1);
+    old.until("confirmation", |_| agent.account("waiting") == 0);
+    let conf = agent.root().join("etc/ossec.conf");
+    fs::write(&conf, "<ossec_config><client></ossec_config>").unwrap();
+    agent.signal(rustix::process::Signal::HUP);
+    wait("a complaint", || agent.log().contains("The configuration stays as it was."));
+    let port = second.port();
+    fs::write(&conf, format!("<ossec_config><client><server-ip>127.0.0.1</server-ip><bind_address>127.0.0.1</bind_address><port>{port}</port></client></ossec_config>")).unwrap();
+    agent.signal(rustix::process::Signal::HUP);
+    let mut new = Manager::listen(second);
+    new.last = Counter { global: 2, local: 0 };
+    new.until("the agent", |m| !m.keepalives.is_empty());
+    wait("the account", || agent.account("connects") == 2);
+    assert_eq!(new.of("ossec"), [""; 0], "it did not start again");
+}
+
+#[test]
+fn sigusr1_asks_for_a_report_now() {
+    let address = free_address();
+    let mut agent = Agent::new(&[address], "");
+    agent.start();
+    let mut manager = Manager::listen(address);
+    manager.until("start", |m| m.of("ossec").len() == 1);
+    let before = manager.keepalives.len();
+    agent.signal(rustix::process::Signal::USR1);
+    manager.until("a report", |m| m.keepalives.len() > before);
+}
+
+#[test]
+fn the_address_to_send_from_may_come_from_the_command_line() {
+    let refused = |arguments: &[&str]| {
+        let output = Command::new(program()).args(arguments).output().unwrap();
+        assert!(!output.status.success());
+        String::from_utf8(output.stderr).unwrap()
+    };
+    assert!(refused(&["-b"]).contains("requires an argument -- 'b'"));
+    assert!(refused(&["-bnowhere"]).contains("Invalid ip address: 'nowhere'"));
+    let address = free_address();
+    let agent = Agent::new(&[address], "");
+    let mut child = Command::new(program())
+        .args(["-f", "-b", "127.0.0.9"])
+        .env("OXSEC_ROOT", agent.root())
+        .env("OXSEC_STAY_USER", "1")
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut manager = Manager::listen(address);
+    manager.until("hello", |m| m.hellos > 0);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert_eq!(manager.agent.unwrap().ip().to_string(), "127.0.0.9");
 }

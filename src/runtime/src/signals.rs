@@ -9,7 +9,7 @@ use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec};
-use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGQUIT, SIGTERM};
+use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2};
 use signal_hook::iterator::backend::SignalDelivery;
 use signal_hook::iterator::exfiltrator::SignalOnly;
 
@@ -29,6 +29,8 @@ pub enum Signal {
 pub struct Signals {
     delivery: SignalDelivery<UnixStream, SignalOnly>,
     stopping: bool,
+    asked: bool,
+    suspended: bool,
 }
 
 impl Signals {
@@ -38,7 +40,7 @@ impl Signals {
         write.set_nonblocking(true)?;
         let signals = [SIGHUP, SIGINT, SIGTERM, SIGQUIT];
         let delivery = SignalDelivery::with_pipe(read, write, SignalOnly, signals)?;
-        Ok(Self { delivery, stopping: false })
+        Ok(Self { delivery, stopping: false, asked: false, suspended: false })
     }
 
     /// From now on also tells of children that ended.
@@ -49,10 +51,30 @@ impl Signals {
         self.delivery.handle().add_signal(SIGCHLD)
     }
 
+    /// From now on also heeds SIGUSR1 (see [`take_asked`](Self::take_asked)) and SIGUSR2 (see
+    /// [`is_suspended`](Self::is_suspended)), which would end the process otherwise.
+    ///
+    /// # Errors
+    /// The handler cannot be installed.
+    pub fn watch_user(&mut self) -> io::Result<()> {
+        self.delivery.handle().add_signal(SIGUSR1)?;
+        self.delivery.handle().add_signal(SIGUSR2)
+    }
+
     /// What has come since the last call, without waiting; several of a kind count as one. Logs the first stop.
     pub fn take(&mut self) -> Vec<Signal> {
         let pending: Vec<i32> = self.delivery.pending().collect();
-        pending.into_iter().map(|number| self.understand(number)).collect()
+        pending.into_iter().filter_map(|number| self.understand(number)).collect()
+    }
+
+    /// Whether SIGUSR1 was among what was taken since the last call: show that you live.
+    pub fn take_asked(&mut self) -> bool {
+        std::mem::take(&mut self.asked)
+    }
+
+    /// Whether the process is to rest: each SIGUSR2 that was taken changes it.
+    pub fn is_suspended(&self) -> bool {
+        self.suspended
     }
 
     /// Waits until a signal is pending, `timeout` at most (`None`: as long as it takes); says whether one is.
@@ -70,10 +92,18 @@ impl Signals {
         }
     }
 
-    fn understand(&mut self, number: i32) -> Signal {
-        match number {
+    fn understand(&mut self, number: i32) -> Option<Signal> {
+        Some(match number {
             SIGHUP => Signal::Reload,
             SIGCHLD => Signal::Child,
+            SIGUSR1 => {
+                self.asked = true;
+                return None;
+            }
+            SIGUSR2 => {
+                self.suspended = !self.suspended;
+                return None;
+            }
             stop => {
                 if !self.stopping {
                     self.stopping = true;
@@ -82,7 +112,7 @@ impl Signals {
                 }
                 Signal::Stop(stop)
             }
-        }
+        })
     }
 }
 

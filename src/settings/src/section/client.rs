@@ -20,7 +20,7 @@ pub struct Client {
     pub servers: Vec<Server>,
     /// Of every server.
     pub port: u16,
-    /// The address that datagrams are sent from.
+    /// The address that datagrams are sent from: `<local_ip>`, or `<bind_address>`, Samhain's word for it.
     pub local_ip: Option<IpAddr>,
     /// Time between keepalives.
     pub notify_time: Duration,
@@ -87,7 +87,7 @@ impl Client {
                 "server-hostname" if value.is_empty() => {}
                 "server-hostname" => self.servers.push(Server::Name(value)),
                 "port" => self.port = value.parse().unwrap_or(self.port),
-                "local_ip" => self.local_ip = value.parse().ok(),
+                "local_ip" | "bind_address" => self.local_ip = value.parse().ok(),
                 "notify_time" => self.notify_time = seconds.unwrap_or(self.notify_time),
                 "time-reconnect" => self.time_reconnect = seconds.unwrap_or(self.time_reconnect),
                 "disable-active-response" => self.disable_active_response = value == "yes",
@@ -128,6 +128,12 @@ mod tests {
             "<server-ip>::1</server-ip><notify_time>700</notify_time><time-reconnect>700</time-reconnect>",
         );
         assert_eq!(client.time_reconnect.as_secs(), 2100);
+    }
+
+    #[test]
+    fn the_address_to_send_from_has_two_names() {
+        let client = client("<server-ip>10.0.0.1</server-ip><bind_address>10.0.0.9</bind_address>");
+        assert_eq!(client.local_ip, Some("10.0.0.9".parse().unwrap()));
     }
 
     #[test]

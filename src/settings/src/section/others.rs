@@ -48,6 +48,7 @@ const CLIENT: Fields = &[
     ("server-hostname", Any),
     ("port", Number(1, 65535)),
     ("local_ip", Address),
+    ("bind_address", Address),
     ("notify_time", Number(1, MAX)),
     ("time-reconnect", Number(1, MAX)),
     ("disable-active-response", YesNo),
