@@ -405,6 +405,10 @@ put_files() {
     put "$here/internal_options.conf" etc/internal_options.conf 0640 root:ossec
     put_once "$here/etc/local_internal_options.conf" etc/local_internal_options.conf 0640 root:ossec
     put_once /dev/null etc/client.keys 0640 root:ossec
+    # Lists of rootcheck; a manager hands its own to its agents.
+    for list in "$here"/etc/shared/*.txt; do
+        put_once "$list" "etc/shared/$(basename "$list")" 0640 ossec:ossec
+    done
     put_once /dev/null logs/ossec.log 0660 ossec:ossec
     put_once /dev/null logs/active-responses.log 0660 ossec:ossec
     for file in localtime resolv.conf; do

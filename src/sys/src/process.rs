@@ -19,6 +19,15 @@ pub fn kill(pid: u32, signal: i32) -> io::Result<()> {
     Ok(rustix::process::kill_process(one(pid)?, named(signal)?)?)
 }
 
+/// Whether the kernel knows a session of this process or thread. Asked past the C library, and without taking the answer for a process id:
+/// a session of another namespace is 0.
+pub fn has_session(pid: u32) -> bool {
+    let Ok(pid) = libc::pid_t::try_from(pid) else { return false };
+    // SAFETY: takes a plain integer and gives one back.
+    let session = unsafe { libc::syscall(libc::SYS_getsid, pid) };
+    session != -1 || io::Error::last_os_error().raw_os_error() != Some(libc::ESRCH)
+}
+
 /// Whether a process with this number exists now. It may be another one than was meant: prefer [`Handle`] or a lock.
 pub fn exists(pid: u32) -> bool {
     one(pid).is_ok_and(|pid| {

@@ -159,7 +159,7 @@ impl Views for Linux {
         let is_there = |answer: Option<Errno>| answer != Some(Errno::SRCH);
         Answers {
             kill: raw.is_some_and(|pid| is_there(rustix::process::test_kill_process(pid).err())),
-            getsid: raw.is_some_and(|pid| is_there(rustix::process::getsid(Some(pid)).err())),
+            getsid: sys::process::has_session(pid),
             affinity: raw
                 .is_some_and(|pid| is_there(rustix::thread::sched_getaffinity(Some(pid)).err())),
             folder: rustix::fs::stat(format!("/proc/{pid}")).is_ok(),
