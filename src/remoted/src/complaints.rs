@@ -6,6 +6,8 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
+use wire::key::Method;
+
 use crate::agents_table::{Cause, Slot};
 
 /// Lines of one kind (cause, source, agent) that are written in full within a period.
@@ -90,6 +92,7 @@ impl Complaints {
         if now.saturating_duration_since(self.since) < PERIOD {
             return Vec::new();
         }
+        let mut lines = self.policy_sums();
         let mut floods: Vec<(u64, String)> = self
             .kinds
             .drain()
@@ -99,13 +102,9 @@ impl Complaints {
         floods.sort_unstable_by(|a, b| b.cmp(a));
         let rest: u64 =
             floods.iter().skip(MOST_SUMS).map(|(count, _)| count).sum::<u64>() + self.others;
-        let mut lines: Vec<String> = floods
-            .into_iter()
-            .take(MOST_SUMS)
-            .map(|(count, line)| {
-                format!("{line} ({count} more of these within {} seconds)", PERIOD.as_secs())
-            })
-            .collect();
+        lines.extend(floods.into_iter().take(MOST_SUMS).map(|(count, line)| {
+            format!("{line} ({count} more of these within {} seconds)", PERIOD.as_secs())
+        }));
         if rest > 0 {
             lines.push(format!(
                 "{rest} datagrams of other senders were refused within {} seconds.",
@@ -113,6 +112,24 @@ impl Complaints {
             ));
         }
         *self = Self::new(now);
+        lines
+    }
+}
+
+impl Complaints {
+    /// Datagrams of a cipher that is not taken, of whomever: one line for each cipher, in OSSEC's words.
+    fn policy_sums(&mut self) -> Vec<String> {
+        let sum = |(method, only): (Method, Method)| {
+            let of_it = self.kinds.iter().filter(|(kind, _)| kind.cause == Cause::Policy(method));
+            let count: u64 = of_it.map(|(_, tally)| tally.unsaid).sum();
+            let (method, only) = (method.title(), only.title());
+            (count > 0).then(|| {
+                format!("Rejected {count} {method} messages in last minute (Policy: {only} only)")
+            })
+        };
+        let ciphers = [(Method::Aes, Method::Blowfish), (Method::Blowfish, Method::Aes)];
+        let lines = ciphers.into_iter().filter_map(sum).collect();
+        self.kinds.retain(|kind, _| !matches!(kind.cause, Cause::Policy(_)));
         lines
     }
 }
@@ -142,6 +159,20 @@ mod tests {
         assert!(complaints.sums(start + PERIOD / 2).is_empty());
         assert_eq!(complaints.sums(start + PERIOD), ["x. (90 more of these within 60 seconds)"]);
         assert!(complaints.sums(start + PERIOD * 2).is_empty());
+    }
+
+    #[test]
+    fn a_cipher_that_is_not_taken_is_one_line_a_sender_and_a_sum_a_minute() {
+        let start = Instant::now();
+        let mut complaints = Complaints::new(start);
+        for sender in 1..=2 {
+            for _ in 0..10 {
+                let kind = Kind { cause: Cause::Policy(Method::Blowfish), ..kind(sender) };
+                complaints.note(kind, || "line".to_owned());
+            }
+        }
+        let sums = complaints.sums(start + PERIOD);
+        assert_eq!(sums, ["Rejected 18 Blowfish messages in last minute (Policy: AES only)"]);
     }
 
     #[test]

@@ -2,18 +2,20 @@
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a panic in a test is the report")]
 
-use std::net::SocketAddr;
+use std::net::{SocketAddr, UdpSocket};
 use std::path::PathBuf;
-use std::time::SystemTime;
+use std::time::{Duration, Instant, SystemTime};
 
-use agents::{KeyFile, Received, Table};
-use remoted::agents_table::AgentsTable;
+use agents::{KeyFile, Received, SendCounter, Table};
+use remoted::agents_table::{AgentsTable, Reply};
 use remoted::intake::{self, Strictness};
+use remoted::post::{Post, Sent};
 use remoted::remedy::Case;
 use serde_json::Value;
 use tempfile::TempDir;
-use wire::control::FromAgent;
-use wire::datagram::Accept;
+use wire::control::{FromAgent, ToAgent};
+use wire::counter::Counter;
+use wire::datagram::{Accept, Addressed, Sealed};
 use wire::forward;
 use wire::keepalive::Keepalive;
 use wire::sealed::Opener;
@@ -158,6 +160,51 @@ fn golden_sessions_are_taken_message_by_message() {
         let known = &manager.table.entry(slot).unwrap().known;
         assert_eq!((known.missing, known.refused), (left_out, 0), "{file}");
     }
+}
+
+#[test]
+fn golden_messages_to_agents_are_sent_as_recorded() {
+    let Some(rows) = load("manager_to_agent.json") else { return };
+    let agent = UdpSocket::bind("127.0.0.1:0").unwrap();
+    agent.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+    let doors = [UdpSocket::bind("127.0.0.1:0").unwrap()];
+    let mut wrong = Vec::new();
+    let mut opener = Opener::new();
+    for row in rows.as_array().unwrap() {
+        let keys = text(&row["agent"]["keys_line"]);
+        let manager = Manager::new(keys, Accept::Both);
+        let number = |field: &str| row[field].as_u64().unwrap();
+        let (global, local) =
+            (u32::try_from(number("global")).unwrap(), u16::try_from(number("local")).unwrap());
+        let before = Counter { global, local: local - 1 };
+        let mut counter = SendCounter::open(manager._root.path()).unwrap();
+        counter.jump(before).unwrap();
+        let entry = manager.table.iter().next().unwrap();
+        let method = text(&row["method"]).parse().unwrap();
+        let to =
+            Reply { address: agent.local_addr().unwrap(), door: 0, method, at: Instant::now() };
+        let message = bytes(&row["message_hex"]);
+        let sent = Post::new(counter).send_to(&doors, entry, to, ToAgent::parse(&message));
+        assert_eq!(sent, Sent::Yes);
+        let mut buffer = [0; 8192];
+        let len = agent.recv(&mut buffer).unwrap();
+        let addressed = Addressed::parse(&buffer[..len]).unwrap();
+        let sealed = Sealed::parse(addressed.rest).unwrap();
+        let opened = opener.open(&entry.cipher, &sealed).unwrap();
+        let is_right = addressed.id.is_none()
+            && sealed.method == method
+            && opened.counter == Counter { global, local }
+            && opened.message == message;
+        if !is_right {
+            wrong.push(format!(
+                "{}: {} {}",
+                row["case"],
+                opened.counter,
+                opened.message.escape_ascii()
+            ));
+        }
+    }
+    assert_eq!(wrong, Vec::<String>::new());
 }
 
 #[test]

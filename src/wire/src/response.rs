@@ -50,10 +50,12 @@ impl<'a> Request<'a> {
         let close = memchr::memchr(b')', text).ok_or(RequestError)?;
         let name = text.get(1..close).ok_or(RequestError)?;
         let behind = text.get(close + 2..).ok_or(RequestError)?;
-        let (_source, behind) = split_space(behind)?;
-        let (flags, behind) = behind.split_at_checked(3).ok_or(RequestError)?;
-        let behind = behind.strip_prefix(b" ").ok_or(RequestError)?;
-        let (id, rest) = split_space(behind)?;
+        let (flags, id, rest) = match order(split_space(behind)?.1) {
+            Some(order) if order.0.is_sound(order.1) => order,
+            // A source with spaces, as other writers may leave it: the first thing that can only be flags and an id.
+            otherwise => spaced_order(behind).or(otherwise).ok_or(RequestError)?,
+        };
+        let flags = flags.0;
         let recipient = match flags {
             [b'A', ..] => Recipient::All,
             [_, b'R', _] | [_, b'!', b'R'] => Recipient::Name(name),
@@ -69,7 +71,10 @@ impl<'a> Request<'a> {
         let start = out.len();
         match self.recipient {
             Recipient::Name(name) => put_location(name, location, out),
-            _ if location.starts_with(b"(") => out.extend_from_slice(location),
+            _ if location.starts_with(b"(") => {
+                let end = memchr::memchr(b')', location).unwrap_or(1);
+                put_location(&location[1..end], location, out);
+            }
             _ => put_location(b"local_source", location, out),
         }
         let second = if self.plain { b'!' } else { b'N' };
@@ -92,15 +97,41 @@ impl<'a> Request<'a> {
     }
 }
 
-/// `(<name>) <source>`, the source of an agent's location without its own name.
+/// Three letters between spaces.
+#[derive(Clone, Copy)]
+struct Flags<'a>(&'a [u8]);
+
+impl Flags<'_> {
+    /// Whether nothing but flags and an id looks like this.
+    fn is_sound(self, id: &[u8]) -> bool {
+        let is_id = id == b"(null)" || (!id.is_empty() && id.iter().all(u8::is_ascii_digit));
+        matches!(self.0, [b'A' | b'N', b'R' | b'!' | b'N', b'S' | b'R' | b'N']) && is_id
+    }
+}
+
+/// `<flags> <id> <rest>`
+fn order(text: &[u8]) -> Option<(Flags<'_>, &[u8], &[u8])> {
+    let (flags, behind) = text.split_at_checked(3)?;
+    let (id, rest) = split_space(behind.strip_prefix(b" ")?).ok()?;
+    Some((Flags(flags), id, rest))
+}
+
+fn spaced_order(text: &[u8]) -> Option<(Flags<'_>, &[u8], &[u8])> {
+    let behind = memchr::memchr_iter(b' ', text).filter_map(|at| order(&text[at + 1..]));
+    behind.into_iter().find(|(flags, id, _)| flags.is_sound(id))
+}
+
+/// `(<name>) <source>`, the source of an agent's location without its own name. Spaces in the source become `_`: it is passed
+/// over by who reads the request, up to its first space; with one, what follows would be taken for flags.
 fn put_location(name: &[u8], location: &[u8], out: &mut Vec<u8>) {
     let source = match (location.first(), memchr::memmem::find(location, b") ")) {
         (Some(b'('), Some(at)) => &location[at + 2..],
         _ => location,
     };
-    for part in [b"(", name, b") ", source] {
+    for part in [b"(", name, b") "] {
         out.extend_from_slice(part);
     }
+    out.extend(source.iter().map(|&b| if b == b' ' { b'_' } else { b }));
 }
 
 fn split_space(text: &[u8]) -> Result<(&[u8], &[u8]), RequestError> {
@@ -144,6 +175,28 @@ mod tests {
         assert_eq!((all.recipient, all.plain), (Recipient::All, true));
         let none = Request::parse(b"(x) y NNN (null) z").unwrap();
         assert_eq!(none.recipient, Recipient::Nobody);
+    }
+
+    #[test]
+    fn a_location_with_spaces_leads_to_the_agent_and_never_to_another() {
+        let location = b"(web01) any->/var/log/my app NRS 007 x.log";
+        let request = Request {
+            recipient: Recipient::Name(b"web01"),
+            plain: false,
+            rest: b"ban600 - 1.2.3.4",
+        };
+        let mut text = Vec::new();
+        request.write(location, &mut text);
+        assert!(text.starts_with(b"(web01) any->/var/log/my_app_NRS_007_x.log NRN (null) ban600"));
+        assert_eq!(Request::parse(&text), Ok(request));
+        let mut all = Vec::new();
+        Request { recipient: Recipient::All, ..request }.write(location, &mut all);
+        assert!(all.starts_with(b"(web01) any->/var/log/my_app_NRS_007_x.log ANN (null) ban600"));
+        // As a writer leaves it that does not mind the spaces.
+        let other = b"(web01) any->/var/log/my app/x.log NRN (null) ban600 - 1.2.3.4";
+        assert_eq!(Request::parse(other), Ok(request));
+        let id = Request::parse(b"(msg_to_agent) [a b] N!S 001 syscheck restart").unwrap();
+        assert_eq!((id.recipient, id.plain), (Recipient::Id(b"001"), true));
     }
 
     #[test]
