@@ -370,14 +370,10 @@ impl Judge {
                 groups: b"ossec,syscheck,",
                 ..Rule::default()
             };
-            let event = alerts::Event {
-                moment,
-                location: &summary.location,
-                hostname: &summary.location,
-                full_log: &summary.text,
-                log: &summary.text,
-                ..alerts::Event::default()
-            };
+            let raw = RawEvent { moment, location: &summary.location, payload: &summary.text };
+            let changed = Builtin::FileChanged(FileChange::First);
+            let decoded = setup.engine.decode_builtin(changed, &raw, None);
+            let event = setup.engine.facts(&decoded);
             let mail = rule.level >= setup.settings.alerts.email;
             let id = AlertId { epoch: moment.epoch, number: self.number() };
             let alert = Alert { id, mail, rule, event, samples: Vec::new() };
@@ -537,6 +533,6 @@ fn attributes(values: fim::report::Values) -> FileAttributes {
         owner: values.owner,
         group: values.group,
         mode: values.mode,
-        more: Vec::new(),
+        more: values.more,
     }
 }

@@ -23,6 +23,8 @@ mod setup;
 mod statistics;
 mod storm;
 #[cfg(test)]
+mod storm_judged;
+#[cfg(test)]
 mod testing;
 mod world;
 

@@ -155,7 +155,7 @@ impl Storms {
             self.windows.remove(location);
         }
         if ended.held != Held::default() {
-            self.summaries.push(ended.held.summary(location, now.saturating_sub(ended.since)));
+            self.summaries.push(ended.held.summary(location, limits.seconds));
         }
     }
 }

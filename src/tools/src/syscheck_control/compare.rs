@@ -5,7 +5,7 @@ use std::fmt::Write;
 use std::io;
 
 use fim::Sum;
-use fim::change::changes;
+use fim::change::{Attribute, changes};
 use fim::sum::is_real;
 use serde_json::{Value, json};
 
@@ -187,7 +187,10 @@ pub(super) fn differing(one: &Entry, other: &Entry) -> Vec<String> {
     match (Sum::parse(one.sum()), Sum::parse(other.sum())) {
         (Ok(Sum::Present(one)), Ok(Sum::Present(other))) => changes(&one, &other)
             .iter()
-            .map(|change| format!("{:?}", change.attribute).to_lowercase())
+            .map(|change| match change.attribute {
+                Attribute::Extra(extra) => extra.to_string(),
+                plain => format!("{plain:?}").to_lowercase(),
+            })
             .collect(),
         _ if one.sum() == other.sum() => Vec::new(),
         _ => vec!["sum".into()],

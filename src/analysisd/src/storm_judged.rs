@@ -1,0 +1,63 @@
+//! A storm through the judge: which alerts are written, what is summed up, and that nothing is forgotten.
+
+use std::fs;
+use std::path::Path;
+
+use crate::testing::{folders, judge, setup, text};
+
+const CONF: &str = "<ossec_config><rules><include>rules.xml</include></rules>
+    <syscheck><alert_new_files>yes</alert_new_files></syscheck></ossec_config>";
+const RULES: &str = r#"<group name="ossec,syscheck,">
+    <rule id="1" level="0" noalert="1"><category>ossec</category><description>all</description></rule>
+    <rule id="550" level="7"><category>ossec</category><decoded_as>syscheck_integrity_changed</decoded_as><description>c</description></rule>
+    <rule id="553" level="7"><category>ossec</category><decoded_as>syscheck_deleted</decoded_as><description>d</description></rule>
+    <rule id="554" level="5"><category>ossec</category><decoded_as>syscheck_new_entry</decoded_as><description>n</description></rule>
+    <rule id="600" level="12"><if_sid>554</if_sid><match>/etc/shadow</match><description>s</description></rule>
+    </group>"#;
+
+fn install(root: &Path) {
+    folders(root);
+    fs::write(root.join("etc/ossec.conf"), CONF).unwrap();
+    fs::write(root.join("rules/rules.xml"), RULES).unwrap();
+    let decoder = "<decoder name=\"none\"><prematch>^none</prematch></decoder>";
+    fs::write(root.join("etc/decoder.xml"), decoder).unwrap();
+    fs::write(root.join("etc/local_internal_options.conf"), "analysisd.fim_storm_alerts=3\n")
+        .unwrap();
+}
+
+/// Numbers of the rules, in the order of the alerts.
+fn rules(root: &Path) -> Vec<u64> {
+    let alerts = text(&root.join("logs/alerts/alerts.log"));
+    let lines = alerts.lines().filter_map(|line| line.strip_prefix("Rule: "));
+    lines.map(|line| line.split(' ').next().unwrap().parse().unwrap()).collect()
+}
+
+#[test]
+fn a_storm_is_summed_up_and_nothing_is_forgotten() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path();
+    install(root);
+    let sum = "1:33188:0:0:a:b:c";
+    let mut messages = vec![
+        (1000, "8:syscheck:1:2:3:4:a:b:c /known".to_owned()),
+        (1000, "8:syscheck:syscheck-db-completed".to_owned()),
+    ];
+    messages.extend((0..6).map(|n| (1001, format!("8:syscheck:{sum} /f{n}"))));
+    messages.push((1002, "8:syscheck:-1 /known".to_owned()));
+    messages.push((1002, format!("8:syscheck:{sum} /etc/shadow")));
+    // The window has ended; the next one is a storm's, and calm.
+    messages.push((1061, format!("8:syscheck:{sum} /later")));
+    messages.push((1121, format!("8:syscheck:{sum} /calm")));
+    let setup = setup(root, "h");
+    judge(root, setup, 1, messages.into_iter());
+    assert_eq!(rules(root), [554, 554, 554, 600, 190_740, 190_740, 554]);
+    let alerts = text(&root.join("logs/alerts/alerts.log"));
+    let summary = "4 further file events within 60 seconds were not reported one by one: 0 changed, 3 new, 1 deleted.";
+    assert!(alerts.contains(summary), "{alerts}");
+    let list = text(&root.join("logs/fim_storm.log"));
+    let listed: Vec<&str> = list.lines().map(|line| line.rsplit(' ').next().unwrap()).collect();
+    assert_eq!(listed, ["/f3", "/f4", "/f5", "/known", "/later"]);
+    assert_eq!(text(&root.join("queue/fim-history/syscheck")).lines().count(), 10);
+    let database = text(&root.join("queue/syscheck/syscheck"));
+    assert!(database.ends_with("/calm\n") && database.contains("!++-1 !1002 /known\n"));
+}
