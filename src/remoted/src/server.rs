@@ -19,6 +19,7 @@ use std::net::{SocketAddr, UdpSocket};
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixDatagram;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use agents::{AgentId, Key, KeyWatch, Received, SendCounter, info};
@@ -439,10 +440,11 @@ impl Server {
             entry.known.method = Some(taken.method);
             entry.known.mark = mark;
         }
-        if let (Some(sum), Some(merged)) = (keepalive.merged(), self.shared.merged())
-            && !merged.is(sum)
-        {
-            self.pushes.add(&id, merged);
+        let Some(merged) = self.shared.merged() else { return };
+        match keepalive.merged() {
+            Some(sum) if merged.is(sum) => {}
+            Some(_) => self.pushes.add(&id, vec![Arc::clone(merged)]),
+            None => self.pushes.add(&id, merged.missing(keepalive.sums())),
         }
     }
 

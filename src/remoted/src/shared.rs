@@ -1,4 +1,5 @@
-//! The files that all agents share: `etc/shared`, packed into merged.mg, and pushed to whom it differs at.
+//! The files that all agents share: `etc/shared`, packed into merged.mg, and pushed to whom it differs at. An agent so old that it
+//! reports its files one by one gets them one by one.
 //!
 //! The files are packed in the order of their names, so that the sum is the same on every host, and again as soon as one
 //! of them changes. A push is 31 pieces a second to each agent, to a few dozen agents at a time.
@@ -13,6 +14,7 @@ use std::sync::Arc;
 use agents::AgentId;
 use wire::control::ToAgent;
 use wire::digest::Md5Hex;
+use wire::keepalive::{KeepaliveError, SharedSum};
 use wire::merged::{self, Entry};
 use wire::shared::{PIECE, PIECES_PER_SECOND, is_plain};
 
@@ -24,11 +26,14 @@ const MAX_MERGED: usize = 8 << 20;
 /// Agents that are served at a time.
 const AT_A_TIME: usize = 64;
 
-/// What is pushed.
+/// What is pushed: merged.mg, or one file for an agent that does not know it.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Merged {
+    name: String,
     sum: Md5Hex,
     content: Vec<u8>,
+    /// The sums of the files in merged.mg, reckoned once.
+    files: Vec<Md5Hex>,
 }
 
 /// The folder as it was seen last.
@@ -95,8 +100,7 @@ impl Shared {
                 return Err(io::Error::other(text));
             }
         }
-        let merged =
-            (!content.is_empty()).then(|| Arc::new(Merged { sum: Md5Hex::of(&content), content }));
+        let merged = (!content.is_empty()).then(|| Arc::new(Merged::new(MERGED, content)));
         if let Some(merged) = &merged {
             self.store(&merged.content)?;
         }
@@ -138,6 +142,32 @@ impl Shared {
 }
 
 impl Merged {
+    fn new(name: &str, content: Vec<u8>) -> Self {
+        let files = if name == MERGED {
+            merged::unpack(&content).flatten().map(|entry| Md5Hex::of(entry.content)).collect()
+        } else {
+            Vec::new()
+        };
+        Self { name: name.to_owned(), sum: Md5Hex::of(&content), content, files }
+    }
+
+    /// The files in it that differ from an agent's, or that it does not mention. Nothing when its list is garbled.
+    pub fn missing<'a>(
+        &self,
+        sums: impl Iterator<Item = Result<SharedSum<'a>, KeepaliveError>>,
+    ) -> Vec<Arc<Self>> {
+        let Ok(has) = sums.collect::<Result<Vec<_>, _>>() else { return Vec::new() };
+        let differs = |entry: &Entry<'_>, sum: &Md5Hex| {
+            !has.iter().any(|it| it.name == entry.name.as_bytes() && it.sum == sum.as_bytes())
+        };
+        merged::unpack(&self.content)
+            .flatten()
+            .zip(&self.files)
+            .filter(|(entry, sum)| differs(entry, sum))
+            .map(|(entry, _)| Arc::new(Self::new(entry.name, entry.content.to_vec())))
+            .collect()
+    }
+
     /// Whether an agent that says this sum has it.
     pub fn is(&self, sum: &[u8]) -> bool {
         self.sum.as_bytes() == sum
@@ -147,7 +177,7 @@ impl Merged {
     fn message(&self, at: usize) -> Option<ToAgent<'_>> {
         let pieces = self.content.len().div_ceil(PIECE);
         match at {
-            0 => Some(ToAgent::FileBegin { sum: self.sum.as_bytes(), name: MERGED.as_bytes() }),
+            0 => Some(ToAgent::FileBegin { sum: self.sum.as_bytes(), name: self.name.as_bytes() }),
             _ if at <= pieces => {
                 let start = (at - 1) * PIECE;
                 let end = (start + PIECE).min(self.content.len());
@@ -174,24 +204,47 @@ pub enum Piece {
 #[derive(Debug, Default)]
 pub struct Pushes {
     active: HashMap<AgentId, Push>,
-    waiting: VecDeque<(AgentId, Arc<Merged>)>,
+    waiting: VecDeque<(AgentId, Vec<Arc<Merged>>)>,
     /// Pushes that went out whole.
     pub done: u64,
 }
 
 #[derive(Debug)]
 struct Push {
-    merged: Arc<Merged>,
+    /// The last one is sent first.
+    files: Vec<Arc<Merged>>,
     next: usize,
+}
+
+impl Push {
+    /// The next message; `None` at the end of the last file.
+    fn message(&self) -> Option<ToAgent<'_>> {
+        self.files.last()?.message(self.next)
+    }
+
+    /// Behind a message that was sent; gives whether a file went out whole.
+    fn go_on(&mut self) -> bool {
+        self.next += 1;
+        let is_whole = self.message().is_none();
+        if is_whole {
+            self.files.pop();
+            self.next = 0;
+        }
+        is_whole
+    }
 }
 
 impl Pushes {
     /// Begins a push, or lets it wait for its turn. An agent that has one already gets no second one.
-    pub fn add(&mut self, id: &AgentId, merged: &Arc<Merged>) {
-        if self.active.contains_key(id) || self.waiting.iter().any(|(waiting, _)| waiting == id) {
+    pub fn add(&mut self, id: &AgentId, mut files: Vec<Arc<Merged>>) {
+        files.reverse();
+        if files.is_empty()
+            || self.active.contains_key(id)
+            || self.waiting.iter().any(|(waiting, _)| waiting == id)
+        {
             return;
         }
-        self.waiting.push_back((id.clone(), Arc::clone(merged)));
+        self.waiting.push_back((id.clone(), files));
         self.fill();
     }
 
@@ -205,34 +258,30 @@ impl Pushes {
         let done = &mut self.done;
         self.active.retain(|id, push| {
             for _ in 0..PIECES_PER_SECOND {
-                let Some(message) = push.merged.message(push.next) else {
-                    *done += 1;
-                    return false;
-                };
+                let Some(message) = push.message() else { return false };
                 match send(id, message) {
-                    Piece::Sent => push.next += 1,
+                    Piece::Sent => *done += u64::from(push.go_on()),
                     Piece::Later => return true,
                     Piece::GiveUp => return false,
                 }
             }
-            let is_whole = push.merged.message(push.next).is_none();
-            *done += u64::from(is_whole);
-            !is_whole
+            push.message().is_some()
         });
         self.fill();
     }
 
     fn fill(&mut self) {
         while self.active.len() < AT_A_TIME
-            && let Some((id, merged)) = self.waiting.pop_front()
+            && let Some((id, files)) = self.waiting.pop_front()
         {
-            self.active.insert(id, Push { merged, next: 0 });
+            self.active.insert(id, Push { files, next: 0 });
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use wire::keepalive::Keepalive;
     use wire::shared::Assembler;
 
     use super::*;
@@ -269,10 +318,10 @@ mod tests {
     #[test]
     fn a_push_arrives_whole_at_a_limited_rate_and_stumbles_over_nothing() {
         let content: Vec<u8> = (0..100_000_u32).map(|n| b'a' + (n % 23) as u8).collect();
-        let merged = Arc::new(Merged { sum: Md5Hex::of(&content), content });
+        let merged = Arc::new(Merged::new(MERGED, content));
         let mut pushes = Pushes::default();
-        pushes.add(&id(1), &merged);
-        pushes.add(&id(1), &merged);
+        pushes.add(&id(1), vec![Arc::clone(&merged)]);
+        pushes.add(&id(1), vec![Arc::clone(&merged)]);
         let mut agent = Assembler::new(1 << 20);
         let (mut turns, mut whole) = (0, None);
         while !pushes.is_idle() {
@@ -298,11 +347,39 @@ mod tests {
     }
 
     #[test]
+    fn an_agent_that_does_not_know_merged_mg_gets_what_differs_file_by_file() {
+        let merged = Merged::new(MERGED, b"!3 a\none!3 b\ntwo!5 c\nthree".to_vec());
+        let list = format!("L\n{} a\nx b\n", Md5Hex::of(b"one"));
+        let has = Keepalive::parse(list.as_bytes()).unwrap();
+        let files = merged.missing(has.sums());
+        let names: Vec<&str> = files.iter().map(|file| file.name.as_str()).collect();
+        assert_eq!(names, ["b", "c"]);
+        assert!(merged.missing(Keepalive::parse(b"L\nx a\ngarbled").unwrap().sums()).is_empty());
+        let mut pushes = Pushes::default();
+        pushes.add(&id(1), files);
+        let (mut agent, mut got) = (Assembler::new(100), Vec::new());
+        pushes.turn(|_, message| {
+            match message {
+                ToAgent::FileBegin { sum, name } => agent.begin(sum, name).unwrap(),
+                ToAgent::FilePiece(bytes) => agent.piece(bytes).unwrap(),
+                ToAgent::FileEnd => got.push(agent.end().unwrap()),
+                other => panic!("{other:?}"),
+            }
+            Piece::Sent
+        });
+        assert_eq!(
+            got.iter().map(|file| &file.content[..]).collect::<Vec<_>>(),
+            [&b"two"[..], b"three"]
+        );
+        assert!(pushes.is_idle() && pushes.done == 2);
+    }
+
+    #[test]
     fn many_agents_wait_for_their_turn_and_one_out_of_reach_is_given_up() {
-        let merged = Arc::new(Merged { sum: Md5Hex::of(b"x"), content: b"x".to_vec() });
+        let merged = Arc::new(Merged::new(MERGED, b"x".to_vec()));
         let mut pushes = Pushes::default();
         for number in 0..AT_A_TIME as u32 + 5 {
-            pushes.add(&id(number), &merged);
+            pushes.add(&id(number), vec![Arc::clone(&merged)]);
         }
         assert_eq!(pushes.active.len(), AT_A_TIME);
         pushes.turn(|to, _| if *to == id(3) { Piece::GiveUp } else { Piece::Sent });
