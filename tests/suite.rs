@@ -9,6 +9,8 @@ mod active_response;
 mod agent;
 #[path = "suite/agent_tools.rs"]
 mod agent_tools;
+#[path = "suite/baselines.rs"]
+mod baselines;
 #[path = "suite/disk_full.rs"]
 mod disk_full;
 #[path = "suite/enrolment.rs"]

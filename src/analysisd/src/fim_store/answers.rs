@@ -47,6 +47,8 @@ impl FimStore {
         if !self.policy.resync || !Resync::is_possible(location) {
             return Ok(Outcome::Swallowed(Reason::Answer));
         }
+        // Notices that an administrator has cleared it: then a digest is welcome at once.
+        self.database(name)?;
         let resync = self.resyncs.entry(name.to_vec()).or_default();
         let mut events = Vec::new();
         match answer {

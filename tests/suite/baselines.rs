@@ -1,0 +1,118 @@
+//! A manager and an agent's baseline: what the two don't agree on is resent, what was cleared comes back in silence, and the tools show it.
+//! The agent, and remoted before it, are played by the test.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::net::UnixDatagram;
+
+use fim::digest::{Answer, Collector, Request, bucket};
+use wire::response;
+
+use crate::harness::{PATIENCE, Suite, text};
+
+const CONF: &str = "<ossec_config>
+  {rules}
+  <syscheck><disabled>yes</disabled><alert_new_files>yes</alert_new_files></syscheck>
+  <rootcheck><disabled>yes</disabled></rootcheck>
+</ossec_config>
+";
+const LOCATION: &str = "(web01) any->syscheck";
+const A: &str = "4:33188:0:0:aa:bb:cc";
+const B: &str = "5:33188:0:0:dd:ee:ff";
+
+struct Agent<'a> {
+    suite: &'a Suite,
+    files: BTreeMap<&'static str, &'static str>,
+    to_manager: UnixDatagram,
+    requests: UnixDatagram,
+}
+
+impl<'a> Agent<'a> {
+    fn new(suite: &'a Suite) -> Self {
+        let requests = UnixDatagram::bind(suite.root().join("queue/alerts/ar")).expect("bind");
+        requests.set_read_timeout(Some(PATIENCE)).expect("timeout");
+        let to_manager = UnixDatagram::unbound().expect("socket");
+        to_manager.connect(suite.root().join("queue/ossec/queue")).expect("analysisd listens");
+        let files = BTreeMap::from([("/a", A), ("/b", A), ("/c", A)]);
+        Self { suite, files, to_manager, requests }
+    }
+
+    fn say(&self, message: &[u8]) {
+        let event = [b"8:", LOCATION.as_bytes(), b":", message].concat();
+        self.to_manager.send(&event).expect("analysisd listens");
+    }
+
+    fn say_file(&self, path: &str) {
+        self.say(format!("{} {path}", self.files[path]).as_bytes());
+    }
+
+    /// Waits for the next request and answers it.
+    fn answer(&self) -> Request {
+        let mut buffer = [0; 4096];
+        let len = self.requests.recv(&mut buffer).expect("a request in time");
+        let request = response::Request::parse(&buffer[..len]).expect("a request");
+        assert!(request.plain, "{}", String::from_utf8_lossy(&buffer[..len]));
+        let rest = request.rest.strip_prefix(b"syscheck ").expect("it is for syscheckd");
+        let request = Request::parse(rest).expect("a request that syscheckd knows");
+        match request {
+            Request::Digest => {
+                let mut collector = Collector::default();
+                for (path, sum) in &self.files {
+                    collector.add(path.as_bytes(), sum.as_bytes());
+                }
+                self.say(&collector.finish().to_message());
+            }
+            Request::Resend(buckets) => buckets.iter().for_each(|bucket| self.list(bucket)),
+        }
+        request
+    }
+
+    fn list(&self, of: u8) {
+        self.say(&Answer::Begin(of).to_message());
+        let paths = self.files.keys().filter(|path| bucket(path.as_bytes()) == of);
+        let files = paths.inspect(|path| self.say_file(path)).count() as u64;
+        self.say(&Answer::End { bucket: of, files }.to_message());
+    }
+
+    /// What a tool prints, and whether it is content.
+    fn tool(&self, arguments: &[&str]) -> (String, bool) {
+        let output = self.suite.program("syscheck_control").args(arguments).output().expect("runs");
+        (text(&output), output.status.success())
+    }
+}
+
+#[test]
+fn a_baseline_that_disagrees_is_put_right_and_one_that_was_cleared_comes_back() {
+    let suite = Suite::new(CONF);
+    fs::write(suite.root().join("etc/client.keys"), "001 web01 any 5ec4e7\n").expect("keys");
+    suite.start();
+    let mut agent = Agent::new(&suite);
+    ["/a", "/b", "/c"].iter().for_each(|path| agent.say_file(path));
+    // Of what follows the manager hears nothing before it asks.
+    agent.files.insert("/a", B);
+    agent.files.insert("/new", A);
+    agent.files.remove("/c");
+    agent.say(b"syscheck-db-completed");
+    assert_eq!(agent.answer(), Request::Digest);
+    assert!(matches!(agent.answer(), Request::Resend(_)));
+    suite.until_alert(550, "checksum changed for: '/a'");
+    suite.until_alert(554, "New file '/new'");
+    suite.until_alert(553, "File '/c' was deleted");
+
+    let (shown, _) = agent.tool(&["--timeline", "/a", "-i", "001"]);
+    assert!(shown.contains("Size changed from '4' to '5'"), "{shown}");
+    let (shown, is_well) = agent.tool(&["--sign", "-i", "001"]);
+    assert!(is_well && shown.contains("A new key was made"), "{shown}");
+    assert!(agent.tool(&["--verify", "-i", "001"]).1);
+
+    let database = suite.root().join("queue/syscheck").join(LOCATION);
+    let (shown, is_well) = agent.tool(&["-u", "001"]);
+    assert!(is_well && !database.exists(), "{shown}");
+    assert!(!agent.tool(&["--verify", "-i", "001"]).1, "nothing is left of what was signed");
+    assert_eq!(agent.answer(), Request::Digest, "asked for by the tool");
+    assert!(matches!(agent.answer(), Request::Resend(_)));
+    suite.until("the baseline", || agent.tool(&["--verify", "-i", "001"]).1);
+    assert_eq!((suite.count(550), suite.count(554), suite.count(553)), (1, 1, 1));
+    suite.stop();
+    suite.assert_balanced("ossec-analysisd");
+}
