@@ -43,12 +43,17 @@ fn the_start_and_silent_agents_become_alerts_once() {
     keys(
         &suite,
         &format!(
-            "001 web1 10.0.0.7 {key}\n002 db 10.1.0.0/16 {key}\n003 #*#gone any {key}\n004 new any {key}\n"
+            "001 web1 10.0.0.7 {key}\n002 db 10.1.0.0/16 {key}\n003 #*#gone any {key}\n004 new any {key}\n005 nap any {key}\n"
         ),
     );
     agent(&suite, "web1-10.0.0.7", 7200);
     agent(&suite, "db-10.1.0.0", 60);
     agent(&suite, "gone-any", 7200);
+    // One that said that it would be silent.
+    let nap = suite.root().join("queue/agent-info/nap-any");
+    fs::write(&nap, "Linux nap - X\ncrypto_method:aes\noxsec=1;suspended;00000001;\n").expect("its file");
+    let file = File::options().append(true).open(&nap).expect("its file");
+    file.set_modified(SystemTime::now() - Duration::from_secs(7200)).expect("its time");
     suite.start();
     suite.until_alert(502, "ossec: Ossec started.");
     suite.until_alert(504, "ossec: Agent disconnected: 'web1-10.0.0.7'.");

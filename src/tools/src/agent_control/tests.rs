@@ -114,3 +114,19 @@ fn json_is_one_object_and_nothing_else() {
     }
     assert!(!run(&bench, "-i 001").out.contains("Syscheck last started  at: Unknown"));
 }
+
+#[test]
+fn who_is_suspended_is_listed_as_such() {
+    let bench = bench();
+    bench.put(
+        "queue/agent-info/web01-any",
+        "Linux w - X\ncrypto_method:aes\noxsec=1;suspended;00000001;\n",
+    );
+    assert!(run(&bench, "-l").out.contains("   ID: 001, Name: web01, IP: any, Suspended\n"));
+    assert!(!run(&bench, "-lc").out.contains("web01"), "it is not active");
+    bench.put(
+        "queue/agent-info/web01-any",
+        "Linux w - X\ncrypto_method:aes\noxsec=1;exiting;00000001;\n",
+    );
+    assert!(run(&bench, "-l").out.contains("   ID: 001, Name: web01, IP: any, Disconnected\n"));
+}
