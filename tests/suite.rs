@@ -31,6 +31,8 @@ mod monitord;
 mod nothing_lost;
 #[path = "suite/reload.rs"]
 mod reload;
+#[path = "suite/rootcheck.rs"]
+mod rootcheck;
 #[path = "suite/server.rs"]
 mod server;
 #[path = "suite/shipped_rules.rs"]
