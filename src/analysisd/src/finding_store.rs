@@ -194,4 +194,55 @@ mod tests {
         let outside: Vec<_> = fs::read_dir(dir.path()).unwrap().collect();
         assert_eq!(outside.len(), 1);
     }
+
+    /// The recorded messages give the recorded database; only the times of the recording are its own, and the order of the first
+    /// scan's lines, which the original's threads shuffle.
+    #[test]
+    fn golden_messages_give_the_recorded_texts() {
+        let default = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/golden");
+        let golden = std::env::var("GOLDEN_DIR").unwrap_or_else(|_| default.to_owned());
+        let folder = PathBuf::from(golden).join("host/rootcheck");
+        let (Ok(sent), Ok(recorded)) = (
+            fs::read_to_string(folder.join("queue_messages.jsonl")),
+            fs::read_to_string(folder.join("db_rootcheck.txt")),
+        ) else {
+            return println!("skipped: no recorded messages in {}", folder.display());
+        };
+        let dir = tempfile::tempdir().unwrap();
+        let mut store = FindingStore::new(dir.path());
+        for row in sent.lines() {
+            let row: serde_json::Value = serde_json::from_str(row).unwrap();
+            let time = if row["step"] == "scan1" { 1_795_220_513 } else { 1_795_220_523 };
+            let Some(text) = row["msg"].as_str().unwrap().strip_prefix("9:rootcheck:") else {
+                continue;
+            };
+            store.process(b"rootcheck", text.trim_end_matches('\0').as_bytes(), time);
+        }
+        store.flush().unwrap();
+        let of = |text: &str| {
+            let mut texts: Vec<String> =
+                text.lines().filter_map(|line| Some(line.split_once(' ')?.1.to_owned())).collect();
+            texts.sort();
+            texts
+        };
+        assert_eq!(of(&fs::read_to_string(dir.path().join("rootcheck")).unwrap()), of(&recorded));
+    }
+
+    #[test]
+    fn many_texts_are_remembered_in_a_time_that_grows_with_their_number_only() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut store = FindingStore::new(dir.path());
+        for round in 0..2 {
+            for number in 0..20_000 {
+                let text = format!("File '/srv/{number}' present on /dev. Possible hidden file.");
+                assert_eq!(store.process(b"rootcheck", text.as_bytes(), round), Some(round == 0));
+            }
+            store.flush().unwrap();
+        }
+        let text = fs::read_to_string(dir.path().join("rootcheck")).unwrap();
+        assert_eq!(
+            text.lines().filter(|line| line.starts_with("!0000000001!0000000000 ")).count(),
+            20_000
+        );
+    }
 }
