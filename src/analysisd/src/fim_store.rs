@@ -25,7 +25,7 @@ mod side_log;
 mod tests;
 mod verdict;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::fmt;
 use std::fs::File;
 use std::io;
@@ -142,6 +142,8 @@ pub(crate) struct FimStore {
     resyncs: HashMap<Vec<u8>, Resync>,
     /// What is to be asked of whom, by location.
     requests: Vec<(Vec<u8>, Request)>,
+    /// Locations of hosts that are to be asked when others are through; each once.
+    waiting: VecDeque<Vec<u8>>,
     maintenance_log: SideLog,
     package_log: SideLog,
     storm_log: SideLog,
@@ -167,6 +169,7 @@ impl FimStore {
             maintenance: Maintenance::default(),
             resyncs: HashMap::new(),
             requests: Vec::new(),
+            waiting: VecDeque::new(),
             maintenance_log: SideLog::new("fim_maintenance.log"),
             package_log: SideLog::new("fim_packages.log"),
             storm_log: SideLog::new("fim_storm.log"),

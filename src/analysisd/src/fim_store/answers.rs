@@ -9,6 +9,8 @@ use super::{FimStore, Outcome, Reason, Said, StoreError, files};
 
 /// Requests that wait to be sent; further ones are left for after the next scan.
 const MAX_REQUESTS: usize = 4096;
+/// Hosts that send what differs at a time; further ones wait for their turn. All of them at once would drown what else there is to judge.
+pub(super) const MAX_AT_ONCE: usize = 32;
 
 impl FimStore {
     /// A host's scan is through. A baseline that is empty then was cleared, or the host has nothing to tell: its digest will say which.
@@ -29,6 +31,7 @@ impl FimStore {
             }
         }
         self.ask(location, request);
+        self.ask_next(name, now);
         if !self.resyncs.get(name).is_some_and(|resync| resync.awaits_first_scan(now)) {
             self.mark_completed(name)?;
         }
@@ -49,11 +52,18 @@ impl FimStore {
         }
         // Notices that an administrator has cleared it: then a digest is welcome at once.
         self.database(name)?;
+        let has_room = !matches!(answer, Answer::Digest(_)) || self.has_room(name, now);
         let resync = self.resyncs.entry(name.to_vec()).or_default();
         let mut events = Vec::new();
         match answer {
             Answer::Begin(bucket) => {
                 resync.begin(bucket, now);
+                return Ok(Outcome::Swallowed(Reason::Answer));
+            }
+            Answer::Digest(_) if !has_room => {
+                if !self.waiting.iter().any(|waiting| waiting == location) {
+                    self.waiting.push_back(location.to_vec());
+                }
                 return Ok(Outcome::Swallowed(Reason::Answer));
             }
             Answer::Digest(_) if !resync.takes_digest(now) => {
@@ -69,6 +79,7 @@ impl FimStore {
         }
         if self.resyncs.get(name).is_some_and(Resync::is_through) {
             self.mark_completed(name)?;
+            self.ask_next(name, now);
         }
         match events.is_empty() {
             true => Ok(Outcome::Swallowed(Reason::Answer)),
@@ -147,6 +158,22 @@ impl FimStore {
             }
         }
         Ok(events)
+    }
+
+    /// Whether another host than these may send what differs.
+    fn has_room(&self, name: &[u8], now: i64) -> bool {
+        let others = self.resyncs.iter().filter(|(other, _)| other.as_slice() != name);
+        others.filter(|(_, resync)| resync.is_busy(now)).count() < MAX_AT_ONCE
+    }
+
+    /// Asks the host that has waited for longest, when there is room for one.
+    fn ask_next(&mut self, name: &[u8], now: i64) {
+        if !self.waiting.is_empty()
+            && self.has_room(name, now)
+            && let Some(next) = self.waiting.pop_front()
+        {
+            self.ask(&next, Some(Request::Digest));
+        }
     }
 
     fn ask(&mut self, location: &[u8], request: Option<Request>) {

@@ -34,6 +34,8 @@ pub(super) struct Resync {
     rest: Buckets,
     listing: Option<Listing>,
     first_scan: FirstScan,
+    /// When its digest or a part of a listing came last.
+    heard_at: i64,
 }
 
 /// A bucket that is being listed.
@@ -97,6 +99,11 @@ impl Resync {
         gives_up
     }
 
+    /// Whether it is sending what differs; one that is silent for too long is not.
+    pub(super) fn is_busy(&self, now: i64) -> bool {
+        !self.is_through() && now.saturating_sub(self.heard_at) < PATIENCE
+    }
+
     /// Whether nothing more is to come.
     pub(super) fn is_through(&self) -> bool {
         self.theirs.is_none()
@@ -107,7 +114,7 @@ impl Resync {
         let is_due =
             !self.compared_at.is_some_and(|at| (at..at.saturating_add(PAUSE)).contains(&now));
         if is_due {
-            self.compared_at = Some(now);
+            (self.compared_at, self.heard_at) = (Some(now), now);
         }
         is_due
     }
@@ -199,6 +206,7 @@ impl Resync {
     }
 
     fn heard(&mut self, now: i64) {
+        self.heard_at = now;
         if self.first_scan != FirstScan::No {
             self.first_scan = FirstScan::Awaited(now);
         }

@@ -197,3 +197,27 @@ fn a_registry_is_never_asked() {
     bench.store.process(location, &digest, 5000).unwrap();
     assert_eq!(bench.store.take_requests(), []);
 }
+
+#[test]
+fn many_hosts_that_disagree_at_once_take_turns() {
+    let mut bench = Bench::new();
+    bench.file("/a", A, false);
+    let mut collector = Collector::default();
+    collector.add(b"/a", A.as_bytes());
+    let digest = collector.finish().to_message();
+    let location = |n: usize| format!("(h{n}) any->syscheck").into_bytes();
+    let say = |store: &mut FimStore, n: usize, message: &[u8]| {
+        store.process(&location(n), message, 1000).unwrap();
+        store.take_requests()
+    };
+    let hosts = super::MAX_AT_ONCE + 2;
+    let asked: Vec<usize> = (0..hosts).map(|n| say(&mut bench.store, n, &digest).len()).collect();
+    assert_eq!(asked.iter().sum::<usize>(), super::MAX_AT_ONCE);
+    let at = bucket(b"/a");
+    say(&mut bench.store, 0, &Answer::Begin(at).to_message());
+    say(&mut bench.store, 0, format!("{A} /a").as_bytes());
+    let asked = say(&mut bench.store, 0, &Answer::End { bucket: at, files: 1 }.to_message());
+    assert_eq!(asked, [(location(super::MAX_AT_ONCE), Request::Digest)]);
+    let asked = say(&mut bench.store, super::MAX_AT_ONCE, &digest);
+    assert!(matches!(asked[..], [(_, Request::Resend(_))]), "{asked:?}");
+}
