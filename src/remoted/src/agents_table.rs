@@ -194,6 +194,11 @@ impl AgentsTable {
         self.entries.iter()
     }
 
+    /// All of them, to note something.
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut Entry> {
+        self.entries.iter_mut()
+    }
+
     /// How many.
     pub fn len(&self) -> usize {
         self.entries.len()

@@ -20,6 +20,8 @@ use crate::agents_table::{AgentsTable, Cause, Refused, Slot};
 pub struct Strictness {
     /// Ciphers that are taken.
     pub accept: Accept,
+    /// An agent stays with the cipher of its first keepalive.
+    pub pin_methods: bool,
     /// Whether numbers must rise (`remoted.verify_msg_id`).
     pub verify_numbers: bool,
 }
@@ -55,6 +57,10 @@ pub fn take<'a>(
     let Some(entry) = table.entry_mut(slot) else {
         return Err((refuse(Rejection::UnknownAddress), None));
     };
+    if how.pin_methods && entry.known.method.is_some_and(|method| method != sealed.method) {
+        entry.known.refused += 1;
+        return Err((Refused { slot: Some(slot), cause: Cause::Policy(sealed.method) }, None));
+    }
     let opened = opener.open(&entry.cipher, &sealed);
     let Opened { counter, message } = match opened {
         Ok(opened) => opened,

@@ -93,6 +93,8 @@ fn run(start: Start) -> Result<(), Failure> {
     })?;
     let how = Strictness {
         accept: accept(&settings.remotes),
+        pin_methods: settings.remotes.iter().rev().find_map(|remote| remote.pin_crypto)
+            == Some(true),
         verify_numbers: daemon.options().flag("remoted.verify_msg_id"),
     };
     let stream = random().map_err(|error| {

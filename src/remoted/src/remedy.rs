@@ -83,7 +83,8 @@ impl Case<'_> {
             Cause::Policy(method) => {
                 let name = method.name();
                 return format!(
-                    "{who}: sends by {name} from {source}, which <crypto_accept> does not take. Set <crypto_method> in its <client>, or let <crypto_accept> take {name}."
+                    "{who}: sends by {name} from {source}, which <crypto_accept> does not take, or <pin_crypto> not from it. Set <crypto_method> in its <client>, let <crypto_accept> take {name}; for an \
+                     agent that changed it on purpose, remove its file in queue/agent-info and restart ossec-remoted."
                 );
             }
             Cause::Unnumbered(_) => {

@@ -52,7 +52,7 @@ impl Manager {
     }
 
     fn take(&mut self, datagram: &[u8], from: &str) -> Came {
-        let how = Strictness { accept: self.accept, verify_numbers: true };
+        let how = Strictness { accept: self.accept, verify_numbers: true, pin_methods: false };
         // As a socket of both families shows it.
         let from: SocketAddr = format!("[::ffff:{from}]:40000").parse().unwrap();
         let at = SystemTime::UNIX_EPOCH;

@@ -23,6 +23,11 @@ fn report(agent: &mut Agent, state: State, run: u32) {
     assert_eq!(agent.receive(), ToAgent::Ack.to_bytes());
 }
 
+/// An agent is acknowledged before its keepalive is noted.
+fn wait_for_note(manager: &Manager, end: &str) {
+    wait_for(end, || manager.read("queue/agent-info/web01-any").ends_with(end));
+}
+
 fn wait_for_alert(manager: &Manager, text: &str) {
     let is_it = |event: &String| event.contains("->ossec-remoted:ossec: ") && event.contains(text);
     wait_for(text, || manager.events().iter().any(is_it));
@@ -35,10 +40,10 @@ fn an_agent_that_is_suspended_goes_on_dies_and_stops_is_told_apart() {
     report(&mut web, State::Running, 1);
     report(&mut web, State::Suspended, 1);
     wait_for_alert(&manager, "Agent suspended: 'web01' (id 001) at 127.0.0.1.");
-    let file = manager.read("queue/agent-info/web01-any");
-    assert!(file.ends_with("\noxsec=1;suspended;00000001;\n"), "{file}");
+    wait_for_note(&manager, "\noxsec=1;suspended;00000001;\n");
     report(&mut web, State::Running, 1);
     wait_for_alert(&manager, "Agent resumed: 'web01'");
+    wait_for_note(&manager, "\noxsec=1;running;00000001;\n");
     // Also when the manager was restarted meanwhile.
     manager.restart_by_kill();
     report(&mut web, State::Running, 2);
@@ -145,4 +150,24 @@ fn a_port_that_is_taken_is_named_with_who_has_it() {
         "{said}"
     );
     assert!(said.contains(&format!("(pid {})", std::process::id())), "{said}");
+}
+
+#[test]
+fn an_agent_stays_with_its_cipher_where_that_is_asked_for() {
+    let more = "<remote><connection>secure</connection><port>{syslog}</port><pin_crypto>yes</pin_crypto></remote>";
+    let mut manager = Manager::start(KEYS, more);
+    let mut web = agent(&manager, "001", "web01");
+    report(&mut web, State::Running, 1);
+    wait_for("the note", || {
+        manager.read("queue/agent-info/web01-any").contains("crypto_method:aes")
+    });
+    manager.restart_by_kill();
+    let key = "410b7e43f7283ba4";
+    let mut other = Agent::new(&manager, "001", "web01", key, Method::Blowfish, true);
+    other.jump(web.counter());
+    other.send(b"1:a:by the other cipher");
+    wait_for("the refusal", || manager.account("dropped_policy") == 1);
+    web.send(b"1:a:by its own");
+    manager.wait_for_event("1:(web01) any->a:by its own");
+    assert_eq!(manager.events().iter().filter(|event| event.contains("cipher")).count(), 0);
 }

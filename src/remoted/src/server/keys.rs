@@ -4,8 +4,9 @@ use std::collections::HashSet;
 use std::io;
 use std::time::{Duration, Instant};
 
-use agents::{AgentId, Diff};
+use agents::{AgentId, Diff, info};
 use runtime::errno;
+use wire::keepalive::AgentInfo;
 
 use super::Server;
 
@@ -50,6 +51,9 @@ impl Server {
         }
         self.forget(&diff);
         self.table.update(self.keys.table());
+        if is_first && self.how.pin_methods {
+            self.pin_methods();
+        }
         if is_first {
             log::info!("{} agents in client.keys.", self.table.len());
         } else {
@@ -67,6 +71,15 @@ impl Server {
             }
         }
         Ok(true)
+    }
+
+    /// Which cipher each agent was heard by before our start.
+    fn pin_methods(&mut self) {
+        let root = &self.root;
+        for entry in self.table.iter_mut().filter(|entry| entry.known.method.is_none()) {
+            let file = info::read(root, &entry.agent).unwrap_or_default();
+            entry.known.method = AgentInfo::parse(&file).method;
+        }
     }
 
     /// Before the table changes: lets go of the numbers of who was removed, and of who has another key.

@@ -37,6 +37,7 @@ const REMOTE: Fields = &[
     ("allowed-ips", Network),
     ("denied-ips", Network),
     ("crypto_accept", OneOfAnyCase(&["blowfish", "aes", "both", "any"])),
+    ("pin_crypto", YesNo),
     ("check_names", YesNo),
     ("lookup_severity", OneOf(super::remote::Severity::WORDS)),
     ("client_from_accept", YesNo),

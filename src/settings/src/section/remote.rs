@@ -5,7 +5,7 @@
 //! <remote><connection>syslog</connection><allowed-ips>10.0.0.0/8</allowed-ips></remote>
 //! <remote><connection>secure</connection><denied-ips>10.9.9.9</denied-ips><check_names>yes</check_names></remote>
 //! ```
-//! `check_names`, `lookup_severity`, `client_from_accept`, `client_time_limit` and lists in a block for agents are ours; OSSEC has none of them.
+//! `pin_crypto`, `check_names`, `lookup_severity`, `client_from_accept`, `client_time_limit` and lists in a block for agents are ours; OSSEC has none of them.
 
 use std::net::IpAddr;
 
@@ -33,6 +33,8 @@ pub struct Remote {
     pub denied_ips: Vec<String>,
     /// `aes`, `blowfish` or `both`; `None` when the block does not say.
     pub crypto_accept: Option<CryptoAccept>,
+    /// Whether an agent stays with the cipher that it was first heard by.
+    pub pin_crypto: Option<bool>,
     /// Whether an agent's name must lead to its address and back; `None` when the block does not say.
     pub check_names: Option<bool>,
     /// How bad it is when it does not.
@@ -136,6 +138,7 @@ impl Remote {
             allowed_ips: Vec::new(),
             denied_ips: Vec::new(),
             crypto_accept: None,
+            pin_crypto: None,
             check_names: None,
             lookup_severity: None,
             client_from_accept: None,
@@ -160,6 +163,7 @@ impl Remote {
                         _ => CryptoAccept::Both,
                     });
                 }
+                "pin_crypto" => remote.pin_crypto = Some(value == "yes"),
                 "check_names" => remote.check_names = Some(value == "yes"),
                 "lookup_severity" => remote.lookup_severity = Severity::parse(&value),
                 "client_from_accept" => remote.client_from_accept = Some(value == "yes"),
