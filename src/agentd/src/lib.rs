@@ -11,6 +11,7 @@
 //! was sent but not confirmed when a connection breaks is sent again, and counted, since the classic wire can't tell.
 
 mod accounts;
+mod ask;
 mod bucket;
 mod heard;
 mod intake;
@@ -52,14 +53,19 @@ const WRITABLE: &[&str] =
 /// The program: the command line of all daemons, and `-b <address>`, the address to send from.
 pub fn main() -> ExitCode {
     let mut shared: Vec<OsString> = env::args_os().skip(1).collect();
+    let asks = shared.iter().position(|argument| argument == "--ask");
+    if let Some(at) = asks {
+        // In the foreground, to answer on stdout.
+        shared.splice(at..=at, [OsString::from("-f")]);
+    }
     let asks_for_help = shared.iter().any(|argument| argument == "-h");
     match take_bind(&mut shared) {
         Ok(bind) => {
-            let code = runtime::main_with(&PROGRAM, shared, |start| run(start, bind));
+            let code = runtime::main_with(&PROGRAM, shared, |start| {
+                if asks.is_some() { ask::run(start, bind) } else { run(start, bind) }
+            });
             if asks_for_help {
-                say(
-                    "    -b <address> Address to send from (default: <local_ip> of the configuration)\n",
-                );
+                say(OWN_OPTIONS);
             }
             code
         }
@@ -70,9 +76,18 @@ pub fn main() -> ExitCode {
     }
 }
 
+const OWN_OPTIONS: &str = "\
+    -b <address> Address to send from (default: <local_ip> of the configuration)
+    --ask        One hello to each manager, what became of it, exit; for ossec-control diagnose
+";
+
 fn say(text: &str) {
     // A closed stderr changes nothing about the answer.
     let _ = io::stderr().write_all(text.as_bytes());
+}
+
+fn tell(text: &str) {
+    let _ = io::stdout().write_all(text.as_bytes());
 }
 
 /// Takes `-b <address>` or `-b<address>` out of the arguments.

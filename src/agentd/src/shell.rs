@@ -655,7 +655,12 @@ impl Shell {
     }
 }
 
-fn open_speaker(root: &Path, agent: Agent, client: &Client, verify: bool) -> io::Result<Speaker> {
+pub(crate) fn open_speaker(
+    root: &Path,
+    agent: Agent,
+    client: &Client,
+    verify: bool,
+) -> io::Result<Speaker> {
     let servers: Vec<String> = client.servers.iter().map(ToString::to_string).collect();
     let method = if client.blowfish { Method::Blowfish } else { Method::Aes };
     Speaker::open(root, agent, method, verify, &servers)
