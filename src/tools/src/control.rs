@@ -1,4 +1,4 @@
-//! `ossec-control`: start, stop, restart, reload, status, enable, disable. Texts and exit codes as OSSEC's script has them.
+//! `ossec-control`: start, stop, restart, reload, status, enable, disable; and `diagnose`, which is ours. Texts and exit codes as OSSEC's script has them.
 //!
 //! Called with a word it is a short-lived front; called with flags only it is the supervisor (`control/supervisor.rs`),
 //! which `start` puts into the background. Whether a daemon runs is told by its lock in `var/run`, so that all of this
@@ -7,6 +7,7 @@
 mod backoff;
 mod check;
 pub(crate) mod daemons;
+mod diagnose;
 mod log_tail;
 mod process_list;
 mod report;
@@ -80,6 +81,7 @@ enum What {
     Restart,
     Reload,
     Status,
+    Diagnose,
     Set(Switch, bool),
 }
 
@@ -113,11 +115,13 @@ impl Order {
             ["restart"] => What::Restart,
             ["reload"] => What::Reload,
             ["status"] => What::Status,
+            ["diagnose"] => What::Diagnose,
             ["enable", rest @ ..] => What::Set(switch("enable", rest)?, true),
             ["disable", rest @ ..] => What::Set(switch("disable", rest)?, false),
             _ => return Err(Unclear::Subcommand),
         };
-        let fits = (!json || what == What::Status) && (!foreground || what == What::Start);
+        let fits = (!json || matches!(what, What::Status | What::Diagnose))
+            && (!foreground || what == What::Start);
         if fits { Ok(Self { what, root, json, foreground }) } else { Err(Unclear::Subcommand) }
     }
 
@@ -126,6 +130,9 @@ impl Order {
         let suite = Suite::find(self.root.as_deref());
         if let What::Status = self.what {
             return status::show(&suite, self.json);
+        }
+        if let What::Diagnose = self.what {
+            return diagnose::show(&suite, self.json);
         }
         if let What::Set(switch, on) = self.what {
             return switch.set(&suite.root, on).map(|()| true).map_err(|error| {

@@ -55,7 +55,7 @@ fn is_not_wanted(own: &[(String, u64)], name: &str) -> bool {
     own.iter().any(|(key, value)| *value == 1 && key.strip_prefix("not_wanted_") == Some(name))
 }
 
-fn look(root: &Path, name: &str) -> io::Result<Option<u32>> {
+pub(super) fn look(root: &Path, name: &str) -> io::Result<Option<u32>> {
     instance::look(root, name).map_err(|error| {
         let path = root.join("var/run").join(format!("{name}.lock"));
         io::Error::other(format!(
