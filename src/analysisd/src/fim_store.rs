@@ -35,7 +35,7 @@ use std::path::{Path, PathBuf};
 use fim::digest::Request;
 use fim::history::Record;
 use fim::message::MessageError;
-use fim::note::{Notes, Package};
+use fim::note::Notes;
 use fim::{Message, Sum};
 use rustix::fs::{Mode, OFlags};
 
@@ -105,6 +105,8 @@ pub(crate) enum Reason {
     Maintenance,
     /// It belongs to a package transaction, which has an event of its own.
     Package,
+    /// It is a log that has grown.
+    Grown,
     /// A part of an exchange of digests.
     Answer,
 }
@@ -218,7 +220,7 @@ impl FimStore {
                 let (notes, diff) = Notes::split(data);
                 let seen = Seen { sum, text, who: notes.who.as_ref(), diff };
                 let said = Said { location, name: &name, now };
-                self.compare(&said, &path, &seen, notes.package.as_ref(), data)
+                self.compare(&said, &path, &seen, &notes, data)
             }
         }
     }
@@ -273,7 +275,7 @@ impl FimStore {
         said: &Said<'_>,
         path: &[u8],
         seen: &Seen<'_>,
-        package: Option<&Package>,
+        notes: &Notes,
         data: &[u8],
     ) -> Result<Outcome, StoreError> {
         let Said { location, name, now } = *said;
@@ -290,9 +292,11 @@ impl FimStore {
             None => first_sight(path, seen, switches),
             Some(known) => judge(path, known, seen, switches),
         };
-        if verdict.is_news() {
+        if known.is_some() && notes.grown && verdict.is_growth(seen) {
+            verdict = Verdict::silent(Reason::Grown);
+        } else if verdict.is_news() {
             let word = if known.is_none() { "new" } else { "modify" };
-            if let Some(package) = package {
+            if let Some(package) = &notes.package {
                 self.package_log.note(now, location, word, path, &package.words());
                 verdict = Verdict::silent(Reason::Package);
             } else if self.maintenance.is_on(&self.folder, location, now) {

@@ -4,6 +4,7 @@
 //! 12:33188:0:0:07a8...:2e6b...:f4e8... /etc/motd
 //! @who uid=0 user=root auid=1000 auser=alice pid=4711 exe=/usr/bin/vim ppid=4700 pexe=/bin/bash cmd=vim%20/etc/motd
 //! @package name=openssl old=3.0.1 new=3.0.2
+//! @grown
 //! 1c1
 //! < one
 //! ```
@@ -27,6 +28,8 @@ pub struct Notes {
     pub who: Option<Who>,
     /// The package transaction that it belongs to.
     pub package: Option<Package>,
+    /// It is a log that has grown, as it may (`growing="yes"`): the baseline is to follow, nobody to be told.
+    pub grown: bool,
 }
 
 /// Who changed a file, as far as the agent could see. Texts are printable: control bytes became `\015`.
@@ -90,6 +93,9 @@ impl Notes {
         if let Some(package) = &self.package {
             package.write(&mut data);
         }
+        if self.grown {
+            data.extend_from_slice(b"@grown\n");
+        }
         data.extend_from_slice(diff.unwrap_or_default());
         Some(data).filter(|data| !data.is_empty())
     }
@@ -99,6 +105,7 @@ impl Notes {
         match words.next() {
             Some(b"@who") => self.who = Some(Who::read(words)),
             Some(b"@package") => self.package = Package::read(words),
+            Some(b"@grown") => self.grown = true,
             _ => (),
         }
     }
@@ -234,10 +241,10 @@ mod tests {
             old: Some(b"3.0.1".to_vec()),
             new: Some(b"3.0.2".to_vec()),
         };
-        let notes = Notes { who: Some(alice()), package: Some(package) };
+        let notes = Notes { who: Some(alice()), package: Some(package), grown: true };
         let data = notes.join(Some(b"1c1\n< @who\n")).unwrap();
         let expected = "@who uid=0 user=root auid=1000 auser=alice pid=4711 exe=/usr/bin/vim ppid=4700 pexe=/bin/bash cmd=vim%20100%25%20%c3%a4\n\
-            @package name=openssl old=3.0.1 new=3.0.2\n1c1\n< @who\n";
+            @package name=openssl old=3.0.1 new=3.0.2\n@grown\n1c1\n< @who\n";
         assert_eq!(String::from_utf8_lossy(&data), expected);
         assert_eq!(Notes::split(&data), (notes, Some(&b"1c1\n< @who\n"[..])));
     }
@@ -269,7 +276,7 @@ mod tests {
     #[test]
     fn a_long_value_is_cut_and_never_inside_an_escape() {
         let who = Who { cmd: Some(vec![b' '; 5000]), ..Who::default() };
-        let data = Notes { who: Some(who), package: None }.join(None).unwrap();
+        let data = Notes { who: Some(who), ..Notes::default() }.join(None).unwrap();
         assert_eq!(data.len(), "@who cmd=\n".len() + 1023);
         assert_eq!(Notes::split(&data).0.who.unwrap().cmd.unwrap(), vec![b' '; 341]);
     }
@@ -284,7 +291,7 @@ mod tests {
 
     #[test]
     fn every_truncation_and_mutation_is_read_without_panic() {
-        let whole = Notes { who: Some(alice()), package: None }.join(Some(b"1c1\n")).unwrap();
+        let whole = Notes { who: Some(alice()), ..Notes::default() }.join(Some(b"1c1\n")).unwrap();
         let mut random = 0x5eed_0123_4567_89ab_u64;
         for round in 0..20_000 {
             random ^= random << 13;

@@ -2,6 +2,7 @@
 
 use fim::Sum;
 use fim::digest::{Answer, Collector, Digest, Request};
+use fim::note::Notes;
 
 use super::resync::Resync;
 use super::verdict::Seen;
@@ -153,7 +154,9 @@ impl FimStore {
             let path = path.map_err(|source| StoreError::new("read", &shown, source))?;
             let Some(path) = path.filter(|path| !self.policy.ignores(path)) else { continue };
             let seen = Seen { sum: Sum::Deleted, text: b"-1", who: None, diff: None };
-            if let Outcome::Event(event) = self.compare(said, &path, &seen, None, b"")? {
+            if let Outcome::Event(event) =
+                self.compare(said, &path, &seen, &Notes::default(), b"")?
+            {
                 events.push(*event);
             }
         }

@@ -375,3 +375,13 @@ fn a_file_of_superseded_lines_is_written_anew_and_knows_the_same() {
     let names: Vec<_> = fs::read_dir(bench.folder.path()).unwrap().collect();
     assert_eq!(names.len(), 1, "{names:?}");
 }
+
+#[test]
+fn a_log_that_has_grown_is_followed_in_silence_and_its_deletion_is_told() {
+    let mut bench = Bench::new(true, false);
+    bench.file(A);
+    assert_eq!(bench.send(&format!("{B} /etc/x\n@grown\n")), swallowed(Reason::Grown));
+    assert_eq!(bench.file(B), swallowed(Reason::Unchanged));
+    assert!(bench.flushed().ends_with(&format!("+++{B} !1002 /etc/x\n")));
+    assert!(matches!(bench.send("-1 /etc/x\n@grown\n"), Outcome::Event(_)));
+}

@@ -74,6 +74,11 @@ impl Verdict {
         Self { outcome: Outcome::Swallowed(reason), remember: Some(Counter::NEVER) }
     }
 
+    /// Whether a file that is still there changed: a deletion is never growth, whatever the sender says.
+    pub(super) fn is_growth(&self, seen: &Seen<'_>) -> bool {
+        self.is_news() && seen.sum != Sum::Deleted
+    }
+
     /// What became of a change, for the history; `None` when it is none.
     pub(super) fn told(&self) -> Option<Told> {
         Some(match &self.outcome {

@@ -10,6 +10,7 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
+use fim::extra;
 use serde_json::{Value, json};
 
 use crate::agent_tools::client::printable;
@@ -159,6 +160,9 @@ impl Entry {
                 "md5": values.md5, "sha1": values.sha1,
             }),
         };
+        for (name, value) in self.more() {
+            row["attrs"][name] = value.into();
+        }
         row
     }
 
@@ -169,10 +173,26 @@ impl Entry {
         }
         let mut fields = self.sum.splitn(6, |&b| b == b':');
         let mut next = || fields.next().unwrap_or_default();
-        let (size, mode, uid, gid, md5, sha1) = (next(), next(), next(), next(), next(), next());
+        let (size, mode, uid, gid, md5, hashes) = (next(), next(), next(), next(), next(), next());
+        // What lies behind the second hash has lines of its own.
+        let end = hashes.iter().enumerate().filter(|(_, b)| **b == b':').nth(1);
+        let sha1 = hashes.get(..end.map_or(hashes.len(), |(at, _)| at)).unwrap_or_default();
         let perm = printable(&fim::report::permissions(mode));
         let [size, uid, gid, md5, sha1] = [size, uid, gid, md5, sha1].map(printable);
         Some(Values { size, perm, uid, gid, md5, sha1 })
+    }
+}
+
+impl Entry {
+    /// The attributes that OSSEC does not know, by their names.
+    fn more(&self) -> Vec<(&'static str, String)> {
+        let field = self.sum.splitn(8, |&b| b == b':').nth(7).unwrap_or_default();
+        let known = extra::ALL.into_iter();
+        known
+            .filter_map(|one| {
+                Some((one.name(), printable(&extra::shown(extra::value(field, one)?))))
+            })
+            .collect()
     }
 }
 
@@ -222,6 +242,9 @@ impl Changes {
             let mark = if before == now { "" } else { ">" };
             let _ = writeln!(text, "   {title}{mark}{now}");
         }
+        for (name, value) in entry.more() {
+            let _ = writeln!(text, "   {name}: {value}");
+        }
         text
     }
 }
@@ -251,6 +274,15 @@ mod tests {
                 && told[0].ends_with("Sha1: bb:cc\n")
         );
         assert_eq!(told[1], "File deleted.\n");
+    }
+
+    #[test]
+    fn attributes_beyond_the_originals_are_shown_by_name() {
+        let database = Database::parse(b"+++1:2:3:4:a:b:c:ino=7;acl= !5 /x\n");
+        let entry = &database.entries[0];
+        let told = Changes::default().next(entry);
+        assert!(told.ends_with("Sha1: b:c\n   inode: 7\n   acl: none\n"), "{told}");
+        assert_eq!(entry.json_with_values()["attrs"]["inode"], "7");
     }
 
     #[test]
