@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use settings::{
-    CheckOptions, Checks, Ignore, LogFormat, ResponseLocation, Rootcheck, RuleSourceKind, Settings,
-    TimeOfDay,
+    CheckOptions, Checks, ExtraChecks, Ignore, LogFormat, Rehash, ResponseLocation, Rootcheck,
+    RuleSourceKind, Settings, TimeOfDay,
 };
 
 fn read(sections: &str) -> Settings {
@@ -179,6 +179,25 @@ fn attributes_of_directories_apply_from_left_to_right() {
     assert_eq!(one.options, CheckOptions { md5: true, ..all });
     assert_eq!(four.options, CheckOptions { sha256: true, realtime: true, ..Default::default() });
     assert!(warnings(&settings)[0].starts_with("(1756) Duplicated directory given: '/one'."));
+}
+
+#[test]
+fn what_ossec_does_not_know_of_files_is_off_until_asked_for() {
+    let settings = read("<syscheck><directories check_all=\"yes\">/etc</directories></syscheck>");
+    let syscheck = &settings.syscheck;
+    assert!(syscheck.directories[0].options.extra.is_empty());
+    assert_eq!((syscheck.rehash, syscheck.max_cpu, syscheck.max_mbps), (Rehash::default(), 5, 0));
+    let settings = read(
+        "<syscheck><directories check_extended=\"yes\" check_blake3=\"no\" growing=\"yes\">/var/log</directories>\
+         <rehash>always</rehash><max_cpu>20</max_cpu><max_mbps>50</max_mbps></syscheck>",
+    );
+    let syscheck = &settings.syscheck;
+    let options = syscheck.directories[0].options;
+    assert!(options.growing && options.extra.has(ExtraChecks::ACL));
+    assert!(!options.extra.has(ExtraChecks::BLAKE3) && !options.extra.has(ExtraChecks::INODE));
+    assert_eq!((syscheck.rehash, syscheck.max_cpu, syscheck.max_mbps), (Rehash::Always, 20, 50));
+    assert!(refusals("<syscheck><max_cpu>101</max_cpu></syscheck>")[0].starts_with("(1235)"));
+    assert!(refusals("<syscheck><rehash>weekly</rehash></syscheck>")[0].starts_with("(1235)"));
 }
 
 #[test]

@@ -11,6 +11,7 @@ pub(crate) mod response;
 pub(crate) mod rootcheck;
 pub(crate) mod rules;
 pub(crate) mod syscheck;
+pub(crate) mod syscheck_extra;
 pub(crate) mod time_of_day;
 
 use xml::Element;

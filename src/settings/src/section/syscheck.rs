@@ -7,6 +7,7 @@ use xml::{Attribute, Element};
 
 use crate::glob;
 use crate::report::{Report, shown};
+use crate::section::syscheck_extra::{ExtraChecks, Rehash, rehash};
 use crate::section::time_of_day::{TimeOfDay, Weekdays};
 
 const NAMES: &[&str] = &[
@@ -22,13 +23,18 @@ const NAMES: &[&str] = &[
     "prefilter_cmd",
     "auto_ignore",
     "alert_new_files",
+    "rehash",
+    "max_cpu",
+    "max_mbps",
     "windows_registry",
     "registry_ignore",
 ];
 const WITH_ATTRIBUTES: &[&str] =
     &["directories", "ignore", "nodiff", "windows_registry", "registry_ignore"];
+/// Megabytes a second; no disk reads faster.
+const MAX_MBPS: u64 = 1_000_000;
 /// Ten years, in seconds.
-const MAX_FREQUENCY: u64 = 315_360_000;
+pub(super) const MAX_FREQUENCY: u64 = 315_360_000;
 
 /// File integrity checking.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,6 +63,12 @@ pub struct Syscheck {
     pub nodiff: Vec<Ignore>,
     /// Program whose output is hashed instead of the file; its first word is an existing file.
     pub prefilter_cmd: Option<String>,
+    /// When a file is read again although it looks unchanged.
+    pub rehash: Rehash,
+    /// Percent of one core that a scheduled scan may take; 0 leaves it to the internal options `syscheck.sleep` and `sleep_after`.
+    pub max_cpu: u8,
+    /// Megabytes (10^6) a second that a scheduled scan may read; 0 is no limit.
+    pub max_mbps: u32,
 }
 
 /// One watched path: a folder with all below it, or a file.
@@ -93,6 +105,10 @@ pub struct CheckOptions {
     pub report_changes: bool,
     /// Folders below are left out.
     pub no_recurse: bool,
+    /// What OSSEC does not know; off unless asked for.
+    pub extra: ExtraChecks,
+    /// Growth at the end is normal, as with logs: only what was there before counts.
+    pub growing: bool,
 }
 
 /// Which paths are left out.
@@ -119,6 +135,9 @@ impl Default for Syscheck {
             ignore: Vec::new(),
             nodiff: Vec::new(),
             prefilter_cmd: None,
+            rehash: Rehash::default(),
+            max_cpu: 5,
+            max_mbps: 0,
         }
     }
 }
@@ -143,6 +162,9 @@ impl Syscheck {
                 "prefilter_cmd" => self.prefilter_cmd = prefilter(child, report),
                 "auto_ignore" => report.yes_no(child, &mut self.auto_ignore),
                 "alert_new_files" => report.yes_no(child, &mut self.alert_new_files),
+                "rehash" => self.rehash = rehash(child, report).unwrap_or(self.rehash),
+                "max_cpu" => report.number(child, 0..=100, &mut self.max_cpu),
+                "max_mbps" => report.number(child, 0..=MAX_MBPS, &mut self.max_mbps),
                 // The registry is Windows' alone.
                 _ => {}
             }
@@ -198,11 +220,25 @@ const ATTRIBUTES: &[&str] = &[
     "report_changes",
     "no_recurse",
     "restrict",
+    "growing",
+    "check_extended",
+    "check_inode",
+    "check_links",
+    "check_device",
+    "check_mtime",
+    "check_ctime",
+    "check_flags",
+    "check_acl",
+    "check_xattr",
+    "check_caps",
+    "check_selinux",
+    "check_blake3",
 ];
 
 impl CheckOptions {
     /// One yes/no attribute; later ones override earlier ones.
     fn read(&mut self, attribute: &Attribute, element: &Element, report: &mut Report) {
+        let extra = ExtraChecks::named(&attribute.name);
         let slots: Vec<&mut bool> = match attribute.name.as_str() {
             "check_all" => vec![
                 &mut self.size,
@@ -224,6 +260,8 @@ impl CheckOptions {
             "realtime" => vec![&mut self.realtime],
             "report_changes" => vec![&mut self.report_changes],
             "no_recurse" => vec![&mut self.no_recurse],
+            "growing" => vec![&mut self.growing],
+            _ if extra.is_some() => vec![],
             _ => return bad_attribute(attribute, element, ATTRIBUTES, report),
         };
         let value = match attribute.value.as_slice() {
@@ -237,6 +275,9 @@ impl CheckOptions {
         };
         for slot in slots {
             *slot = value;
+        }
+        if let Some(extra) = extra {
+            self.extra.set(extra, value);
         }
     }
 }
