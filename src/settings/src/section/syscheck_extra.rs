@@ -35,6 +35,11 @@ impl ExtraChecks {
     /// `check_blake3`: one more digest.
     pub const BLAKE3: Self = Self(1 << 10);
 
+    /// Each of them.
+    pub const fn all() -> Self {
+        Self((1 << 11) - 1)
+    }
+
     /// Of an attribute's name; `check_extended` are all that stay the same while nobody touches the file, without the inode.
     pub(crate) fn named(attribute: &str) -> Option<Self> {
         Some(match attribute {
