@@ -206,6 +206,15 @@ fn a_new_suid_file_is_told_and_loses_its_bits_only_when_asked() {
 }
 
 #[test]
+fn a_suid_file_inside_of_a_container_is_not_of_this_host() {
+    let bench = Bench::new();
+    assert_eq!(bench.scan(), [""; 0]);
+    bench.put("var/lib/docker/overlay2/x/diff/bin/su", "x");
+    bench.mode("var/lib/docker/overlay2/x/diff/bin/su", 0o4755);
+    assert_eq!(bench.scan(), [""; 0]);
+}
+
+#[test]
 fn a_suid_file_of_a_package_keeps_its_bits() {
     let mut bench = Bench::new();
     bench.settings.suid_quarantine = true;

@@ -1,7 +1,10 @@
 //! The lists that are shipped in `etc/shared`: well formed, and saying what they mean.
 
 #![expect(clippy::unwrap_used, reason = "a panic is the report")]
-#![cfg_attr(test, allow(clippy::print_stdout, reason = "what a machine is accused of is to be read"))]
+#![cfg_attr(
+    test,
+    allow(clippy::print_stdout, reason = "what a machine is accused of is to be read")
+)]
 
 use std::fs;
 use std::path::{Path, PathBuf};

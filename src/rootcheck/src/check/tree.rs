@@ -44,6 +44,17 @@ const FOLDERS: [&[u8]; 18] = [
 const READ: [&[u8]; 6] = [b"bin", b"sbin", b"usr/bin", b"usr/sbin", b"etc", b"boot"];
 /// Where everybody may write, by the purpose of the place.
 const OPEN_PLACES: [&[u8]; 2] = [b"dev/shm", b"dev/mqueue"];
+/// Where the systems inside of containers lie, with SUID files and oddities of their own.
+const CONTAINERS: [&[u8]; 8] = [
+    b"var/lib/docker",
+    b"var/lib/containerd",
+    b"var/lib/containers",
+    b"var/lib/lxc",
+    b"var/lib/lxd",
+    b"var/lib/machines",
+    b"run/containerd",
+    b"snap",
+];
 /// Longer files are not read through.
 const MAX_READ: u64 = 1 << 30;
 /// Looks at something odd before it is told.
@@ -69,7 +80,10 @@ pub(crate) fn run(scene: &mut Scene<'_>, wanted: &Wanted<'_>) -> Result<(), Stop
     let enters = |path: &Path, system: FileSystem| {
         let is_remote = system == FileSystem::Remote;
         let reads_remote = !settings.skip_nfs && wanted.oddities && plan.is_system(path);
-        (!is_remote || reads_remote) && !settings.ignore.iter().any(|ignored| ignored == path)
+        let is_inside = plan.containers.iter().any(|place| place == path);
+        (!is_remote || reads_remote)
+            && !is_inside
+            && !settings.ignore.iter().any(|ignored| ignored == path)
     };
     for top in plan.tops.clone() {
         walk(&top, &mut scene.pace, &enters, &mut |folder, pace| {
@@ -98,6 +112,7 @@ struct Plan {
     system: Vec<PathBuf>,
     read: Vec<PathBuf>,
     open_places: Vec<PathBuf>,
+    containers: Vec<PathBuf>,
     names: HashMap<Vec<u8>, usize>,
 }
 
@@ -120,7 +135,14 @@ impl Plan {
         let tops = if wanted.special || all { vec![base] } else { system.clone() };
         let names =
             wanted.names.iter().zip(0..).map(|(file, at)| (file.path.clone(), at)).collect();
-        Self { tops, system, read, open_places: real(&OPEN_PLACES), names }
+        Self {
+            tops,
+            system,
+            read,
+            open_places: real(&OPEN_PLACES),
+            containers: real(&CONTAINERS),
+            names,
+        }
     }
 
     fn is_system(&self, path: &Path) -> bool {
