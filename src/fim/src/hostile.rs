@@ -1,6 +1,8 @@
 //! Tests: bytes that nobody would send on purpose, through everything that reads them.
 
 use crate::change::changes;
+use crate::digest::{Answer, Collector, Request};
+use crate::history::Record;
 use crate::message::{self, Message};
 use crate::note::Notes;
 use crate::sum::Sum;
@@ -61,5 +63,44 @@ fn every_truncation_is_read_without_panic() {
     let whole: &[u8] = b"12:33188:0:0:a:b:c /srv/one.txt\n1c1\n";
     for len in 0..whole.len() {
         read_everything(&whole[..len]);
+    }
+}
+
+#[test]
+fn mutated_answers_requests_and_history_never_panic_and_are_read_back_as_read() {
+    let mut collector = Collector::default();
+    collector.add(b"/etc/motd", b"1:33188:0:0:a:b:c");
+    let seeds = [
+        collector.finish().to_message(),
+        b"syscheck-resend 17 end 203".to_vec(),
+        b"resend 17,203-205,255".to_vec(),
+        b"1795220196 alert 4:33188:0:0:a:b:c -1 /etc/a%20b @who%20uid=0%0a".to_vec(),
+    ];
+    let mut random = Random(0x0dd_5eed_1234_5678);
+    for round in 0..40_000 {
+        let mut bytes = seeds[round % seeds.len()].clone();
+        for _ in 0..=random.below(3) {
+            let at = random.below(bytes.len());
+            match random.below(4) {
+                0 => bytes[at] = *b" ,-%09afx\n\xff".get(random.below(11)).unwrap(),
+                1 => bytes.insert(at, b'7'),
+                2 => bytes.truncate(at.max(1)),
+                _ => drop(bytes.remove(at)),
+            }
+            if bytes.is_empty() {
+                break;
+            }
+        }
+        if let Some(request) = Request::parse(&bytes) {
+            assert_eq!(Request::parse(request.to_string().as_bytes()), Some(request));
+        }
+        if let Some(answer) = Answer::parse(&bytes) {
+            assert_eq!(Answer::parse(&answer.to_message()), Some(answer));
+        }
+        if let Some(record) = Record::parse(&bytes) {
+            let mut line = Vec::new();
+            record.write(&mut line);
+            assert_eq!(Record::parse(line.strip_suffix(b"\n").unwrap()), Some(record));
+        }
     }
 }

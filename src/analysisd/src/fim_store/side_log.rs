@@ -32,7 +32,8 @@ impl SideLog {
             "{}-{:02}-{:02} {:02}:{:02}:{:02} ",
             time.year, time.month, time.day, time.hour, time.minute, time.second
         );
-        for part in [stamp.as_bytes(), location, b" ", word.as_bytes(), b" ", path] {
+        let location = fim::path::printable(location);
+        for part in [stamp.as_bytes(), &location, b" ", word.as_bytes(), b" ", path] {
             self.lines.extend_from_slice(part);
         }
         if !more.is_empty() {

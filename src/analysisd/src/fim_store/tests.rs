@@ -385,3 +385,20 @@ fn a_log_that_has_grown_is_followed_in_silence_and_its_deletion_is_told() {
     assert!(bench.flushed().ends_with(&format!("+++{B} !1002 /etc/x\n")));
     assert!(matches!(bench.send("-1 /etc/x\n@grown\n"), Outcome::Event(_)));
 }
+
+#[test]
+fn attributes_beyond_the_originals_are_told_before_and_after() {
+    let mut bench = Bench::new(true, false);
+    bench.file(&format!("{A}:ino=7;acl="));
+    let said = bench.file(&format!("{A}:ino=7;acl=user%3a%3ar;flags=i"));
+    let Outcome::Event(event) = said else { panic!("{said:?}") };
+    let expected =
+        "Integrity checksum changed for: '/etc/x'\nAccess list changed from 'none' to 'user::r'\n";
+    assert_eq!(String::from_utf8(event.text).unwrap(), expected);
+    assert_eq!(event.before.more, [("acl", b"none".to_vec())]);
+    assert_eq!(event.after.more, [("acl", b"user::r".to_vec())]);
+    bench.flushed();
+    bench.restart();
+    let same = bench.file(&format!("{A}:ino=7;acl=user%3a%3ar;flags=i"));
+    assert_eq!(same, swallowed(Reason::Unchanged));
+}
