@@ -18,7 +18,7 @@ use crate::credentials::{self, CERTIFICATE, Credentials, KEY, PASSWORD, Password
 use crate::enrol::Duplicates;
 use crate::limits::Limits;
 use crate::options::{Given, Grammar};
-use crate::server::{Server, Setup};
+use crate::server::{Access, Server, Setup};
 use crate::tls;
 
 static PROGRAM: Program = Program {
@@ -180,8 +180,13 @@ fn run(start: Start, options: &Options) -> Result<(), Failure> {
     let tls = server_config(&certificate, &key, options)?;
     let password = choose_password(&root, options)?;
     let listener = listen(options.port.unwrap_or(PORT))?;
+    // Files that were named on the command line are read again on reload.
+    let named: Vec<&str> = [&options.certificate, &options.key, &options.authorities]
+        .into_iter()
+        .filter_map(|path| path.as_deref()?.to_str())
+        .collect();
     daemon.confine(&Sandbox {
-        read: &[],
+        read: &named,
         write: &["etc", "var/run"],
         network: true,
         bind: false,
@@ -191,8 +196,7 @@ fn run(start: Start, options: &Options) -> Result<(), Failure> {
     let limits = Limits::of(number("authd.worker_pool"), number("authd.max_connections"));
     let server = Server::start(Setup {
         keys: KeyStore::at(daemon.root()),
-        tls,
-        password,
+        access: Access { tls, password },
         use_source: options.use_source,
         duplicates: options.duplicates,
         limits,
@@ -201,7 +205,7 @@ fn run(start: Start, options: &Options) -> Result<(), Failure> {
         Failure::new(None, format!("no thread can be started due to [{}]", errno(&error)))
     })?;
     daemon.ready();
-    serve(&mut daemon, &listener, &server)?;
+    serve(&mut daemon, &listener, &server, || access_again(&root, &certificate, &key, options))?;
     drop(listener);
     log::info!("Shutdown requested; stopping new enrollments.");
     server.end();
@@ -260,6 +264,17 @@ fn choose_password(root: &Path, options: &Options) -> Result<Option<Password>, F
     Ok(Some(password))
 }
 
+/// Certificate, key, authorities and password as they are now. `None` for the password: the one in use stays.
+fn access_again(
+    root: &Path,
+    certificate: &Path,
+    key: &Path,
+    options: &Options,
+) -> Result<(Arc<ServerConfig>, Option<Password>), Failure> {
+    let tls = server_config(certificate, key, options)?;
+    Ok((tls, password(root, options)?))
+}
+
 /// Both families; on a host without IPv6 the older one.
 fn listen(port: u16) -> Result<TcpListener, Failure> {
     let at = |ip: IpAddr| -> io::Result<TcpListener> {
@@ -295,7 +310,12 @@ fn listen(port: u16) -> Result<TcpListener, Failure> {
 }
 
 /// Until a signal asks for the end.
-fn serve(daemon: &mut Daemon, listener: &TcpListener, server: &Server) -> Result<(), Failure> {
+fn serve(
+    daemon: &mut Daemon,
+    listener: &TcpListener,
+    server: &Server,
+    again: impl Fn() -> Result<(Arc<ServerConfig>, Option<Password>), Failure>,
+) -> Result<(), Failure> {
     let mut state = Instant::now();
     let mut complained = false;
     loop {
@@ -330,9 +350,15 @@ fn serve(daemon: &mut Daemon, listener: &TcpListener, server: &Server) -> Result
         for signal in daemon.signals().take() {
             match signal {
                 Signal::Stop(_) => return Ok(()),
-                Signal::Reload => {
-                    log::info!("Nothing is read again: certificate and password need a restart.");
-                }
+                Signal::Reload => match again() {
+                    Ok((tls, password)) => {
+                        server.renew(tls, password);
+                        log::info!("Certificates and password read again.");
+                    }
+                    Err(failure) => {
+                        log::error!("{failure} Certificates and password stay as they were.");
+                    }
+                },
                 Signal::Child => {}
             }
         }

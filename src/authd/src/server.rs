@@ -21,16 +21,23 @@ use crate::stream::Deadlined;
 pub struct Setup {
     /// client.keys.
     pub keys: KeyStore,
-    /// Certificate and ciphers.
-    pub tls: Arc<ServerConfig>,
-    /// What agents have to know, if anything.
-    pub password: Option<Password>,
+    /// What lets agents in at first.
+    pub access: Access,
     /// Agents may speak from their present address only.
     pub use_source: bool,
     /// What becomes of taken names and addresses.
     pub duplicates: Duplicates,
     /// Bounds.
     pub limits: Limits,
+}
+
+/// What lets agents in; may be renewed while the server runs.
+#[derive(Debug)]
+pub struct Access {
+    /// Certificate, ciphers, and whose certificates agents must have.
+    pub tls: Arc<ServerConfig>,
+    /// What agents have to know, if anything.
+    pub password: Option<Password>,
 }
 
 /// How long the end waits for workers, who may in turn wait for the lock of client.keys.
@@ -44,7 +51,11 @@ pub struct Server {
 
 #[derive(Debug)]
 struct Shared {
-    setup: Setup,
+    keys: KeyStore,
+    use_source: bool,
+    duplicates: Duplicates,
+    limits: Limits,
+    access: Mutex<Arc<Access>>,
     stop: AtomicBool,
     queue: Mutex<Queue>,
     changed: Condvar,
@@ -94,8 +105,13 @@ impl Server {
     /// No thread can be started.
     pub fn start(setup: Setup) -> io::Result<Self> {
         let count = setup.limits.workers;
+        let Setup { keys, access, use_source, duplicates, limits } = setup;
         let shared = Arc::new(Shared {
-            setup,
+            keys,
+            use_source,
+            duplicates,
+            limits,
+            access: Mutex::new(Arc::new(access)),
             stop: AtomicBool::new(false),
             queue: Mutex::default(),
             changed: Condvar::new(),
@@ -109,6 +125,13 @@ impl Server {
             lock(&shared.queue).workers += 1;
         }
         Ok(Self { shared })
+    }
+
+    /// From now on other certificates, and another password if one is given; exchanges that have begun end by the old ones.
+    pub fn renew(&self, tls: Arc<ServerConfig>, password: Option<Password>) {
+        let mut access = lock(&self.shared.access);
+        let password = password.or_else(|| access.password.clone());
+        *access = Arc::new(Access { tls, password });
     }
 
     /// Takes a connection in, or closes it.
@@ -161,7 +184,7 @@ fn count(counter: &AtomicU64) {
 
 impl Shared {
     fn admit(&self, tcp: TcpStream, source: IpAddr) {
-        let limits = &self.setup.limits;
+        let limits = &self.limits;
         let now = Instant::now();
         count(&self.accounts.received);
         if let Err((excess, first)) = lock(&self.conduct).admit(source, limits, now) {
@@ -227,7 +250,7 @@ impl Shared {
             if self.stop.load(Ordering::Relaxed) {
                 return None;
             }
-            let most = self.setup.limits.at_once;
+            let most = self.limits.at_once;
             let free = |visitor: &Visitor| {
                 queue.busy.get(&network(visitor.source)).is_none_or(|busy| *busy < most)
             };
@@ -251,7 +274,7 @@ impl Shared {
                 outcome
             }
             Err(error) if error.kind() == io::ErrorKind::TimedOut => {
-                let seconds = self.setup.limits.time.as_secs();
+                let seconds = self.limits.time.as_secs();
                 log::error!("SSL I/O timed out after {seconds} seconds. ({source})");
                 Outcome::Failed
             }
@@ -263,11 +286,11 @@ impl Shared {
     }
 
     fn exchange(&self, stream: &mut Deadlined<'_>, source: IpAddr) -> io::Result<Outcome> {
-        let mut tls =
-            ServerConnection::new(Arc::clone(&self.setup.tls)).map_err(io::Error::other)?;
+        let access = Arc::clone(&lock(&self.access));
+        let mut tls = ServerConnection::new(Arc::clone(&access.tls)).map_err(io::Error::other)?;
         let mut stream = rustls::Stream::new(&mut tls, stream);
-        let text = self.read_question(&mut stream)?;
-        let expected = self.setup.password.as_ref().map(Password::as_bytes);
+        let expected = access.password.as_ref().map(Password::as_bytes);
+        let text = read_question(&mut stream, expected)?;
         let question = match Question::parse(&text, expected) {
             Ok(question) => question,
             Err(QuestionError::Password) => {
@@ -302,29 +325,8 @@ impl Shared {
         Ok(outcome)
     }
 
-    /// Reads until there is a question, or there can't be one any more.
-    fn read_question(&self, stream: &mut impl Read) -> io::Result<Vec<u8>> {
-        let expected = self.setup.password.as_ref().map(Password::as_bytes);
-        let mut text = Vec::new();
-        let mut buffer = [0; MAX_TEXT];
-        while !Question::is_complete(&text) && Question::parse(&text, expected).is_err() {
-            let room = MAX_TEXT.saturating_sub(text.len());
-            let read = match stream.read(&mut buffer[..room]) {
-                Ok(0) => break,
-                Ok(read) => read,
-                // Closed without TLS's farewell: what has come is all.
-                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof && !text.is_empty() => {
-                    break;
-                }
-                Err(error) => return Err(error),
-            };
-            text.extend_from_slice(&buffer[..read]);
-        }
-        Ok(text)
-    }
-
     fn give(&self, name: &[u8], source: IpAddr) -> Result<Vec<u8>, Refusal> {
-        let Setup { keys, use_source, duplicates, .. } = &self.setup;
+        let Self { keys, use_source, duplicates, .. } = self;
         let (use_source, duplicates) = (*use_source, *duplicates);
         let wish = Wish { name, source, use_source, duplicates };
         let given = keys.change(|file| {
@@ -340,4 +342,24 @@ impl Shared {
         log::info!("Agent key created for {} (requested by {source})", agent.name);
         Ok(agent.line())
     }
+}
+
+/// Reads until there is a question, or there can't be one any more.
+fn read_question(stream: &mut impl Read, expected: Option<&[u8]>) -> io::Result<Vec<u8>> {
+    let mut text = Vec::new();
+    let mut buffer = [0; MAX_TEXT];
+    while !Question::is_complete(&text) && Question::parse(&text, expected).is_err() {
+        let room = MAX_TEXT.saturating_sub(text.len());
+        let read = match stream.read(&mut buffer[..room]) {
+            Ok(0) => break,
+            Ok(read) => read,
+            // Closed without TLS's farewell: what has come is all.
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof && !text.is_empty() => {
+                break;
+            }
+            Err(error) => return Err(error),
+        };
+        text.extend_from_slice(&buffer[..read]);
+    }
+    Ok(text)
 }

@@ -101,9 +101,13 @@ impl Manager {
     }
 
     fn stop(&self) {
+        self.signal(rustix::process::Signal::TERM);
+    }
+
+    fn signal(&self, signal: rustix::process::Signal) {
         let pid = i32::try_from(self.program.id()).unwrap();
         let pid = rustix::process::Pid::from_raw(pid).unwrap();
-        rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+        rustix::process::kill_process(pid, signal).unwrap();
     }
 }
 
@@ -172,6 +176,33 @@ fn a_wrong_password_is_refused_without_a_word_and_changes_nothing() {
     assert_eq!((keys_in(agent.path()), manager.keys()), (None, String::new()));
     let (done, said) = manager.enrol(agent.path(), &["-A", "web01", "-P", &right, "--insecure"]);
     assert!(done, "{said}");
+}
+
+#[test]
+fn a_hangup_brings_another_password_and_another_certificate() {
+    let root = new_root();
+    password_file(root.path(), "first\n");
+    let mut manager = Manager::start_in(root, &[]);
+    let old = manager.fingerprint();
+    let agent = new_root();
+    let other = new_root();
+    let mut second = Manager::start_in(other, &["-n"]);
+    let new = second.fingerprint();
+    for name in ["etc/sslmanager.cert", "etc/sslmanager.key"] {
+        std::fs::copy(second.path(name), manager.path(name)).unwrap();
+    }
+    let right = password_file(manager.root.path(), "second\n");
+    manager.signal(rustix::process::Signal::HUP);
+    manager.await_line("Certificates and password read again.");
+    let flags = ["-A", "web01", "-P", &right, "--fingerprint"];
+    let with =
+        |fingerprint: &str| manager.enrol(agent.path(), &[&flags[..], &[fingerprint]].concat());
+    assert!(!with(&old).0, "the old certificate is still shown");
+    let (done, said) = with(&new);
+    assert!(done, "{said}");
+    std::fs::write(manager.path("etc/sslmanager.key"), "no key").unwrap();
+    manager.signal(rustix::process::Signal::HUP);
+    manager.await_line("Certificates and password stay as they were.");
 }
 
 #[test]

@@ -11,7 +11,7 @@ use agents::KeyStore;
 use authd::credentials::{self, Credentials};
 use authd::enrol::Duplicates;
 use authd::limits::Limits;
-use authd::server::{Server, Setup};
+use authd::server::{Access, Server, Setup};
 use authd::tls::{self, Trust, Verifier};
 use rustls::{ClientConnection, ProtocolVersion, StreamOwned, SupportedProtocolVersion};
 
@@ -32,8 +32,10 @@ impl World {
         let own = Credentials::read(&certificate, &key).unwrap();
         let server = Server::start(Setup {
             keys: KeyStore::at(root.path()),
-            tls: Arc::new(tls::server(tls::provider(None), own, None).unwrap()),
-            password: None,
+            access: Access {
+                tls: Arc::new(tls::server(tls::provider(None), own, None).unwrap()),
+                password: None,
+            },
             use_source: false,
             duplicates: Duplicates::Number,
             limits,
