@@ -7,9 +7,6 @@ use std::path::{Path, PathBuf};
 use fim::digest::Request;
 use wire::response::{self, Recipient};
 
-/// Where this host's syscheckd hears requests.
-const SYSCHECKD: &str = "queue/syscheckd/control";
-
 /// The ways.
 #[derive(Debug)]
 pub(crate) struct Questions {
@@ -20,7 +17,7 @@ pub(crate) struct Questions {
 impl Questions {
     /// In an install root; neither socket need exist.
     pub(crate) fn new(root: &Path) -> Self {
-        Self { agents: root.join(ipc::paths::AR), here: root.join(SYSCHECKD) }
+        Self { agents: root.join(ipc::paths::AR), here: root.join(ipc::paths::SYSCHECK_CONTROL) }
     }
 
     /// Asks the host behind a location.

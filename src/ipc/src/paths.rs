@@ -12,5 +12,8 @@ pub const EXECQ: &str = "queue/alerts/execq";
 /// Requests to agents, for remoted.
 pub const AR: &str = "queue/alerts/ar";
 
+/// Requests to syscheckd: a scan, a pause, what the manager asks.
+pub const SYSCHECK_CONTROL: &str = "queue/syscheckd/control";
+
 /// Mode of every socket: its user and group may write.
 pub const SOCKET_MODE: u32 = 0o660;

@@ -7,7 +7,6 @@
 pub mod baseline;
 pub mod changes;
 pub mod hash;
-pub mod known;
 pub mod look;
 pub mod packages;
 pub mod plan;
@@ -17,22 +16,31 @@ pub mod watcher;
 pub mod whodata;
 pub mod worker;
 
+use std::io;
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ipc::{Sender, paths};
 use rootcheck::{Searcher, Timing};
 use runtime::{Capability, Daemon, Failure, Privilege, Program, Sandbox, Signal, Start};
 use settings::{CheckOptions, Ignore, Settings, TimeOfDay};
+use sys::fanotify::Fanotify;
 
-use crate::known::Known;
+use crate::baseline::Baseline;
+use crate::changes::{Limits, Store};
+use crate::packages::Gate;
+use crate::packages::dpkg::Dpkg;
 use crate::schedule::Moment;
-use crate::watcher::{Counts, Watcher};
+use crate::watcher::{Counts, Parts, Watcher};
+use crate::whodata::audit::Audit;
 use crate::worker::Pacing;
 
-/// Where the known sums are kept, relative to the root.
+/// Where the baseline is kept, relative to the root.
 const STATE: &str = "queue/syscheckd";
+/// Where `report_changes` keeps contents.
+const CONTENTS: &str = "queue/diff/local";
 
 static PROGRAM: Program = Program {
     name: "ossec-syscheckd",
@@ -40,7 +48,8 @@ static PROGRAM: Program = Program {
     debug_option: Some("syscheck.debug"),
     privilege: Privilege::Root {
         group: "ossec",
-        keep: &[Capability::DacReadSearch, Capability::NetBindService],
+        // Reading everything; trying ports for rootcheck; asking which program another user's process runs.
+        keep: &[Capability::DacReadSearch, Capability::NetBindService, Capability::SysPtrace],
     },
 };
 
@@ -55,22 +64,26 @@ fn run(start: Start) -> Result<(), Failure> {
         return Ok(());
     }
     let mut daemon = start.enter()?;
-    daemon.require_writable(&[STATE, "var/run"])?;
+    daemon.require_writable(&[STATE, CONTENTS, "var/run"])?;
     if let Err(error) = sys::process::run_as_batch() {
         log::debug!("not scheduled as a batch job: {error}");
     }
     // Hidden ports are found by trying to take each.
     let rootcheck = &settings.rootcheck;
     let bind = rootcheck.present && !rootcheck.disabled && rootcheck.checks.ports;
-    let write = &[STATE, "var/run"];
+    let write = &[STATE, CONTENTS, "var/run"];
+    let sources = Sources::open();
     daemon.confine(&Sandbox { read: &["/"], write, bind, ..Sandbox::default() })?;
-    let known = open_known(daemon.root())?;
+    let baseline = open_baseline(daemon.root())?;
     daemon.ready();
     describe(&settings);
     // The queue's reader may come later than we: until then only signals are served.
-    let Some(link) = connect(&mut daemon, known)? else { return Ok(()) };
+    let Some(link) = connect(&mut daemon, baseline)? else { return Ok(()) };
     let reload_asked = link.reload_asked;
-    let mut watcher = start_watcher(&daemon, &settings, link)?;
+    let mut watcher = start_watcher(&daemon, &settings, link, sources)?;
+    if settings.syscheck.directories.iter().any(|directory| directory.options.realtime) {
+        log::info!("Who changed a file: {}.", watcher.who());
+    }
     let searcher = start_rootcheck(&daemon, &settings)?;
     if reload_asked {
         reload(&mut daemon, &mut watcher, &searcher);
@@ -133,27 +146,42 @@ fn reload(daemon: &mut Daemon, watcher: &mut Watcher, searcher: &Searcher) {
     }
 }
 
-fn open_known(root: &Path) -> Result<Known, Failure> {
-    Known::open(&root.join(STATE)).map_err(|error| {
-        let path = root.join(STATE).join("known");
-        Failure::new(None, format!("Could not read '{}': {error}.", path.display()))
+/// What has to be opened while we are privileged; where it is not permitted, there is something lesser.
+struct Sources {
+    group: Option<Arc<Fanotify>>,
+    audit: Option<Audit>,
+}
+
+impl Sources {
+    fn open() -> Self {
+        let said = |what: &str, error: &io::Error| log::debug!("{what} is not permitted: {error}");
+        let group = Fanotify::open().inspect_err(|error| said("fanotify", error)).ok();
+        let audit = Audit::open().inspect_err(|error| said("reading audit records", error)).ok();
+        Self { group: group.map(Arc::new), audit }
+    }
+}
+
+fn open_baseline(root: &Path) -> Result<Baseline, Failure> {
+    Baseline::open(&root.join(STATE)).map_err(|error| {
+        let path = root.join(STATE).join("baseline.redb");
+        Failure::new(None, format!("Could not open '{}': {error}.", path.display()))
     })
 }
 
 /// The connection to the manager.
 struct Link {
-    known: Known,
+    baseline: Baseline,
     sender: Sender,
     /// SIGHUP came while we waited for it.
     reload_asked: bool,
 }
 
 /// Connects to the queue, however long that takes; `None` when told to stop before.
-fn connect(daemon: &mut Daemon, mut known: Known) -> Result<Option<Link>, Failure> {
+fn connect(daemon: &mut Daemon, mut baseline: Baseline) -> Result<Option<Link>, Failure> {
     let mut reload_asked = false;
     loop {
         let path = daemon.root().join(paths::EVENTS);
-        let mut sender = Sender::new(path, "syscheckd", known.stream());
+        let mut sender = Sender::new(path, "syscheckd", baseline.stream());
         let ended = loop {
             let signals = daemon.signals().take();
             if signals.iter().any(|signal| matches!(signal, Signal::Stop(_))) {
@@ -164,23 +192,50 @@ fn connect(daemon: &mut Daemon, mut known: Known) -> Result<Option<Link>, Failur
                 break ended;
             }
         };
-        let stream = known.stream();
-        let last = known.settle(ended).map_err(|error| {
-            Failure::new(None, format!("Could not write '{STATE}/known': {error}."))
+        let stream = baseline.stream();
+        let last = baseline.settle(ended).map_err(|error| {
+            Failure::new(None, format!("Could not write '{STATE}/baseline.redb': {error}."))
         })?;
-        if known.stream() == stream {
+        if baseline.stream() == stream {
             sender.start_after(last);
-            return Ok(Some(Link { known, sender, reload_asked }));
+            return Ok(Some(Link { baseline, sender, reload_asked }));
         }
         log::info!("The queue's reader no longer knows our numbers: beginning new ones.");
     }
 }
 
-fn start_watcher(daemon: &Daemon, settings: &Settings, link: Link) -> Result<Watcher, Failure> {
-    let link = (link.known, link.sender);
-    let rest = Duration::from_secs(daemon.options().number("syscheck.sleep"));
-    let pacing = Pacing { files: daemon.options().number("syscheck.sleep_after"), rest };
-    Watcher::start(daemon.root(), &settings.syscheck, pacing, rest, link, &now())
+fn start_watcher(
+    daemon: &Daemon,
+    settings: &Settings,
+    link: Link,
+    sources: Sources,
+) -> Result<Watcher, Failure> {
+    let (root, options) = (daemon.root(), daemon.options());
+    let rest = Duration::from_secs(options.number("syscheck.sleep"));
+    let pacing = Pacing { files: options.number("syscheck.sleep_after"), rest };
+    let limits =
+        Limits { file: plan::MOST_SHOWN, total: options.number("syscheck.diff_store") << 20 };
+    let contents = root.join(CONTENTS);
+    let changes = Store::open(&contents, limits).inspect_err(|error| {
+        let contents = contents.display();
+        log::error!("Unable to use '{contents}': {error}. Changes are told without their lines.");
+    });
+    let dpkg = Dpkg::at(Path::new("/var/lib/dpkg"), Path::new("/var/log/dpkg.log"));
+    let aware = options.flag("syscheck.packages");
+    let path = root.join(paths::SYSCHECK_CONTROL);
+    let control = ipc::datagram::bind(&path).map_err(|error| {
+        Failure::new(None, format!("Could not open '{}': {error}.", path.display()))
+    })?;
+    let parts = Parts {
+        baseline: link.baseline,
+        sender: link.sender,
+        group: sources.group,
+        audit: sources.audit,
+        changes: changes.ok(),
+        gate: Gate::open(&root.join(STATE), dpkg.filter(|_| aware)),
+        control: Some(control),
+    };
+    Watcher::start(root, &settings.syscheck, pacing, rest, parts, &now())
         .map_err(|error| Failure::new(None, format!("Could not begin to watch files: {error}.")))
 }
 
@@ -208,7 +263,7 @@ fn now() -> Moment {
     }
 }
 
-/// Says what is watched, and what of the settings does nothing yet.
+/// Says what is watched.
 fn describe(settings: &Settings) {
     for warning in &settings.warnings {
         log::warn!("{warning}");
@@ -239,11 +294,6 @@ fn describe(settings: &Settings) {
     }
     for directory in syscheck.directories.iter().filter(|directory| directory.options.realtime) {
         log::info!("Directory set for real time monitoring: '{}'.", directory.path.display());
-    }
-    if syscheck.directories.iter().any(|directory| directory.options.report_changes) {
-        log::warn!(
-            "report_changes: this version reports that a file changed, not yet which lines."
-        );
     }
     if syscheck.prefilter_cmd.is_some() {
         log::warn!("prefilter_cmd: not run by this version; files are hashed as they are.");

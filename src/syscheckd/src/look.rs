@@ -6,18 +6,32 @@
 //! not even by way of a link, and all attributes are those of one file.
 //!
 //! A symbolic link counts as a file: size, mode and owner of the link, digests of what it points to, if that is a regular file.
+//!
+//! Whether a file has to be read at all its stamp tells ([`glance`]): a fingerprint of size, times, inode and device. A file that changes
+//! while it is read bears the stamp of before, so that the next look reads it again.
 
 use std::fs::File;
-use std::io;
+use std::io::{self, Read};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
 use fim::Attributes;
-use rustix::fs::{FileType, Mode, OFlags, Stat};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
 use settings::CheckOptions;
 
 use crate::hash::{self, Wanted};
 use crate::plan::{Entry, relative, split};
+
+/// What a glance at a name shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Glance {
+    /// A regular file or a symbolic link, with its stamp.
+    File(u64),
+    /// A folder.
+    Folder,
+    /// A device, a FIFO or a socket: not looked at.
+    Special,
+}
 
 /// What was found at a path.
 #[derive(Debug)]
@@ -26,6 +40,10 @@ pub enum Sight {
     File {
         /// What it looks like; what is not checked is `None`.
         attributes: Attributes,
+        /// Of the moment before it was read.
+        stamp: u64,
+        /// The bytes that were hashed, if they were to be kept.
+        content: Option<Vec<u8>>,
         /// Why its content could not be read, if so.
         unreadable: Option<io::Error>,
     },
@@ -40,7 +58,41 @@ pub enum Sight {
 /// Small enough never to be noticed, large enough for files that tell no size (`/proc`, `/sys`).
 const LEAST_READ: u64 = 1 << 20;
 
-/// Looks at `name` in a folder. `pause` is called now and then while a large file is read; see [`hash::digest`].
+/// Asks what is at `name` in a folder, without opening it.
+///
+/// # Errors
+/// As [`look`].
+pub fn glance(folder: impl AsFd, name: &[u8]) -> io::Result<Glance> {
+    let stat = rustix::fs::statat(&folder, name, AtFlags::SYMLINK_NOFOLLOW)?;
+    Ok(match FileType::from_raw_mode(stat.st_mode) {
+        FileType::RegularFile => Glance::File(stamp(&stat, None)),
+        FileType::Symlink => {
+            let target = rustix::fs::statat(&folder, name, AtFlags::empty()).ok();
+            Glance::File(stamp(&stat, target.as_ref()))
+        }
+        FileType::Directory => Glance::Folder,
+        _ => Glance::Special,
+    })
+}
+
+/// The fingerprint of a file's size, times, inode and device, and of those of what a link points to. Whoever changes a file changes it:
+/// the time of the last change (ctime) can't be set at will.
+fn stamp(stat: &Stat, target: Option<&Stat>) -> u64 {
+    let mut hasher = blake3::Hasher::new();
+    for stat in [Some(stat), target].into_iter().flatten() {
+        for number in [stat.st_size, stat.st_mtime, stat.st_ctime] {
+            hasher.update(&number.to_le_bytes());
+        }
+        for number in [stat.st_mtime_nsec, stat.st_ctime_nsec, stat.st_ino, stat.st_dev] {
+            hasher.update(&number.to_le_bytes());
+        }
+    }
+    let digest = *hasher.finalize().as_bytes();
+    let (first, _) = digest.split_first_chunk::<8>().expect("a digest has 32 bytes");
+    u64::from_le_bytes(*first)
+}
+
+/// Looks at `name` in a folder; files up to `keep` bytes come with their content. `pause` is called now and then while a large file is read; see [`hash::digest`].
 ///
 /// # Errors
 /// When the path cannot be looked at; [`is_gone`] tells whether there is nothing at it.
@@ -48,41 +100,72 @@ pub fn look(
     folder: impl AsFd,
     name: &[u8],
     options: &CheckOptions,
+    keep: Option<u64>,
     pause: &mut dyn FnMut() -> bool,
 ) -> io::Result<Sight> {
     let found = open(&folder, name, OFlags::PATH | OFlags::NOFOLLOW)?;
     let stat = rustix::fs::fstat(&found)?;
-    let content = match FileType::from_raw_mode(stat.st_mode) {
+    let (content, stamp) = match FileType::from_raw_mode(stat.st_mode) {
         FileType::Directory => return Ok(Sight::Folder),
-        FileType::RegularFile => Some((found, length(&stat))),
-        FileType::Symlink => target(&folder, name),
+        FileType::RegularFile => (Some((found, length(&stat))), stamp(&stat, None)),
+        FileType::Symlink => {
+            let target = target(&folder, name);
+            let stamp = stamp(&stat, target.as_ref().map(|(_, stat)| stat));
+            let is_file =
+                |stat: &Stat| FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile;
+            let target = target.filter(|(_, stat)| is_file(stat));
+            (target.map(|(target, stat)| (target, length(&stat))), stamp)
+        }
         _ => return Ok(Sight::Special),
     };
-    let mut attributes = Attributes {
+    let attributes = Attributes {
         size: options.size.then(|| length(&stat)),
         mode: options.perm.then_some(stat.st_mode),
         uid: options.owner.then_some(stat.st_uid),
         gid: options.group.then_some(stat.st_gid),
         ..Attributes::default()
     };
-    let wanted = Wanted { md5: options.md5, sha1: options.sha1, sha256: options.sha256 };
-    let mut unreadable = None;
-    if let Some((content, len)) = content
-        && (wanted.md5 || wanted.sha1 || wanted.sha256)
+    let wanted = Wanted::of(options);
+    let mut sight = Sight::File { attributes, stamp, content: None, unreadable: None };
+    if let Some((file, len)) = content
+        && wanted.any()
     {
-        let digests = reopen(&content)
-            .and_then(|mut file| hash::digest(&mut file, wanted, len.max(LEAST_READ), pause));
-        match digests {
-            Ok(Some(digests)) => {
+        let Sight::File { attributes, content, unreadable, .. } = &mut sight else {
+            return Ok(sight);
+        };
+        match read(&file, wanted, len, keep.is_some_and(|keep| len <= keep), pause) {
+            Ok(Some((digests, kept))) => {
                 attributes.md5 = digests.md5;
                 attributes.sha1 = digests.sha1;
                 attributes.sha256 = digests.sha256;
+                *content = kept;
             }
             Ok(None) => return Ok(Sight::Stopped),
-            Err(error) => unreadable = Some(error),
+            Err(error) => *unreadable = Some(error),
         }
     }
-    Ok(Sight::File { attributes, unreadable })
+    Ok(sight)
+}
+
+/// The digests, and the content if it is to be kept; `None` when told to give up.
+fn read(
+    found: &OwnedFd,
+    wanted: Wanted,
+    len: u64,
+    keep: bool,
+    pause: &mut dyn FnMut() -> bool,
+) -> io::Result<Option<(hash::Digests, Option<Vec<u8>>)>> {
+    let mut file = reopen(found)?;
+    let limit = len.max(LEAST_READ);
+    if !keep {
+        return Ok(
+            hash::digest(&mut file, wanted, limit, None, pause)?.map(|digests| (digests, None))
+        );
+    }
+    let mut content = Vec::new();
+    file.take(limit).read_to_end(&mut content)?;
+    let digests = hash::digest(&mut content.as_slice(), wanted, limit, None, &mut || true)?;
+    Ok(digests.map(|digests| (digests, Some(content))))
 }
 
 /// Opens the folder that a path of an entry lies in, without following links below the entry; gives the name in it too.
@@ -130,12 +213,11 @@ fn open(folder: impl AsFd, name: &[u8], flags: OFlags) -> io::Result<OwnedFd> {
     Ok(rustix::fs::openat(folder, name, flags, Mode::empty())?)
 }
 
-/// The regular file that a link points to; a link to anything else has no content.
-fn target(folder: impl AsFd, name: &[u8]) -> Option<(OwnedFd, u64)> {
+/// What a link points to.
+fn target(folder: impl AsFd, name: &[u8]) -> Option<(OwnedFd, Stat)> {
     let target = open(folder, name, OFlags::PATH).ok()?;
     let stat = rustix::fs::fstat(&target).ok()?;
-    let regular = FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile;
-    regular.then(|| (target, length(&stat)))
+    Some((target, stat))
 }
 
 /// Opens for reading what an `O_PATH` descriptor stands for.
@@ -155,30 +237,30 @@ mod tests {
     use std::fs;
     use std::os::unix::fs::symlink;
 
-    const ALL: CheckOptions = CheckOptions {
-        size: true,
-        perm: true,
-        owner: true,
-        group: true,
-        md5: true,
-        sha1: true,
-        sha256: true,
-        realtime: false,
-        report_changes: false,
-        no_recurse: false,
-    };
+    fn all() -> CheckOptions {
+        CheckOptions {
+            size: true,
+            perm: true,
+            owner: true,
+            group: true,
+            md5: true,
+            sha1: true,
+            sha256: true,
+            ..CheckOptions::default()
+        }
+    }
 
     fn look_at(
         folder: &tempfile::TempDir,
         name: &str,
         options: &CheckOptions,
     ) -> io::Result<Sight> {
-        look(File::open(folder.path()).unwrap(), name.as_bytes(), options, &mut || true)
+        look(File::open(folder.path()).unwrap(), name.as_bytes(), options, None, &mut || true)
     }
 
     fn attributes(folder: &tempfile::TempDir, name: &str) -> Attributes {
-        match look_at(folder, name, &ALL).unwrap() {
-            Sight::File { attributes, unreadable: None } => attributes,
+        match look_at(folder, name, &all()).unwrap() {
+            Sight::File { attributes, unreadable: None, .. } => attributes,
             other => panic!("{other:?}"),
         }
     }
@@ -221,7 +303,7 @@ mod tests {
         let fifo = folder.path().join("fifo");
         rustix::fs::mknodat(rustix::fs::CWD, &fifo, FileType::Fifo, Mode::RUSR, 0).unwrap();
         for name in ["socket", "fifo"] {
-            assert!(matches!(look_at(&folder, name, &ALL), Ok(Sight::Special)), "{name}");
+            assert!(matches!(look_at(&folder, name, &all()), Ok(Sight::Special)), "{name}");
         }
         symlink("fifo", folder.path().join("link")).unwrap();
         assert_eq!(attributes(&folder, "link").md5, None);
@@ -230,7 +312,7 @@ mod tests {
     #[test]
     fn what_is_not_there_is_gone() {
         let folder = tempfile::tempdir().unwrap();
-        assert!(is_gone(&look_at(&folder, "missing", &ALL).unwrap_err()));
+        assert!(is_gone(&look_at(&folder, "missing", &all()).unwrap_err()));
     }
 
     #[test]
@@ -242,6 +324,36 @@ mod tests {
             panic!("no file")
         };
         assert_eq!(attributes, Attributes::default());
+    }
+
+    #[test]
+    fn a_stamp_changes_with_the_file_and_with_a_links_target() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("a"), "x").unwrap();
+        symlink("a", folder.path().join("link")).unwrap();
+        let open = File::open(folder.path()).unwrap();
+        let stamps = || [b"a".as_slice(), b"link"].map(|name| glance(&open, name).unwrap());
+        let before = stamps();
+        assert_eq!(before, stamps());
+        fs::write(folder.path().join("a"), "xy").unwrap();
+        let after = stamps();
+        assert!(before[0] != after[0] && before[1] != after[1]);
+        let Ok(Sight::File { stamp, .. }) = look_at(&folder, "link", &all()) else { panic!() };
+        assert_eq!(after[1], Glance::File(stamp));
+    }
+
+    #[test]
+    fn a_small_file_comes_with_its_content() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("a"), "12345").unwrap();
+        let open = File::open(folder.path()).unwrap();
+        for (keep, expected) in [(Some(5), Some(b"12345".to_vec())), (Some(4), None), (None, None)]
+        {
+            let sight = look(&open, b"a", &all(), keep, &mut || true).unwrap();
+            let Sight::File { content, attributes, .. } = sight else { panic!() };
+            assert_eq!(content, expected);
+            assert_eq!(attributes.sha256, self::attributes(&folder, "a").sha256);
+        }
     }
 
     #[test]

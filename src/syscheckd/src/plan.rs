@@ -13,8 +13,9 @@ use settings::{CheckOptions, Ignore, Syscheck};
 #[derive(Debug, Default)]
 pub struct Plan {
     entries: Vec<Entry>,
-    ignored_prefixes: Vec<Vec<u8>>,
-    ignored_patterns: Vec<Match>,
+    ignored: Paths,
+    not_shown: Paths,
+    rehash: Rehash,
     /// Network file systems are left out.
     pub skip_nfs: bool,
 }
@@ -26,7 +27,56 @@ pub struct Entry {
     pub path: Vec<u8>,
     /// What is looked at.
     pub options: CheckOptions,
+    /// Of the options: a file that was looked at by others is looked at anew.
+    pub fingerprint: u16,
     restrict: Option<Match>,
+}
+
+/// When files are read again that look unchanged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rehash {
+    /// With each scan.
+    Always,
+    /// Not at all.
+    Never,
+    /// Each once in so many seconds.
+    Every(u32),
+}
+
+impl Default for Rehash {
+    fn default() -> Self {
+        Self::Every(7 * 86_400)
+    }
+}
+
+/// Changed files up to this size are compared with what they were.
+pub const MOST_SHOWN: u64 = 1 << 20;
+
+/// Paths by their beginnings, whatever their case, and by patterns.
+#[derive(Debug, Default)]
+struct Paths {
+    prefixes: Vec<Vec<u8>>,
+    patterns: Vec<Match>,
+}
+
+impl Paths {
+    fn new(list: &[Ignore]) -> Result<Self, PatternError> {
+        let mut paths = Self::default();
+        for one in list {
+            match one {
+                Ignore::Prefix(prefix) => paths.prefixes.push(prefix.clone()),
+                Ignore::Pattern(pattern) => paths.patterns.push(Match::new(pattern)?),
+            }
+        }
+        Ok(paths)
+    }
+
+    fn contains(&self, path: &[u8]) -> bool {
+        let starts = |prefix: &Vec<u8>| {
+            path.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix))
+        };
+        self.prefixes.iter().any(starts) || self.patterns.iter().any(|one| one.is_match(path))
+    }
 }
 
 impl Plan {
@@ -35,20 +85,20 @@ impl Plan {
     /// # Errors
     /// When a pattern is too long.
     pub fn new(syscheck: &Syscheck) -> Result<Self, PatternError> {
-        let mut plan = Self { skip_nfs: syscheck.skip_nfs, ..Self::default() };
-        for ignore in &syscheck.ignore {
-            match ignore {
-                Ignore::Prefix(prefix) => plan.ignored_prefixes.push(prefix.clone()),
-                Ignore::Pattern(pattern) => plan.ignored_patterns.push(Match::new(pattern)?),
-            }
-        }
+        let mut plan = Self {
+            skip_nfs: syscheck.skip_nfs,
+            ignored: Paths::new(&syscheck.ignore)?,
+            not_shown: Paths::new(&syscheck.nodiff)?,
+            ..Self::default()
+        };
         if syscheck.disabled {
             return Ok(plan);
         }
         for directory in &syscheck.directories {
             let restrict = directory.restrict.as_deref().map(Match::new).transpose()?;
             let path = tidy(directory.path.as_os_str().as_bytes());
-            plan.entries.push(Entry { path, options: directory.options, restrict });
+            let fingerprint = fingerprint(&directory.options);
+            plan.entries.push(Entry { path, options: directory.options, fingerprint, restrict });
         }
         Ok(plan)
     }
@@ -85,13 +135,39 @@ impl Plan {
             && !self.entries.iter().any(|other| other.path == path && other.path != entry.path)
     }
 
-    fn ignores(&self, path: &[u8]) -> bool {
-        let starts = |prefix: &Vec<u8>| {
-            path.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix))
-        };
-        self.ignored_prefixes.iter().any(starts)
-            || self.ignored_patterns.iter().any(|pattern| pattern.is_match(path))
+    /// Up to which size a file's content is to be kept, to say later what changed in it.
+    pub fn keeps(&self, entry: &Entry, path: &[u8]) -> Option<u64> {
+        (entry.options.report_changes && !self.hides(path)).then_some(MOST_SHOWN)
     }
+
+    /// Whether `<nodiff>` names it: its changes are reported without their text.
+    pub fn hides(&self, path: &[u8]) -> bool {
+        self.not_shown.contains(path)
+    }
+
+    /// Whether a file that was read at `read_at` is to be read again `now` (epoch seconds), even if it looks unchanged. Each path has its own
+    /// moment in the period, so that they do not all come due at once.
+    pub fn is_due(&self, path: &[u8], read_at: u32, now: i64) -> bool {
+        let period = match self.rehash {
+            Rehash::Always => return true,
+            Rehash::Never => return false,
+            Rehash::Every(seconds) => i64::from(seconds.max(1)),
+        };
+        let digest = *blake3::hash(path).as_bytes();
+        let own = digest.first_chunk::<4>().map_or(0, |first| u32::from_le_bytes(*first));
+        let turn = |moment: i64| (moment - i64::from(own) % period).div_euclid(period);
+        turn(now) > turn(read_at.into())
+    }
+
+    fn ignores(&self, path: &[u8]) -> bool {
+        self.ignored.contains(path)
+    }
+}
+
+/// Changes when any option does.
+fn fingerprint(options: &CheckOptions) -> u16 {
+    let digest = *blake3::hash(format!("{options:?}").as_bytes()).as_bytes();
+    digest.first_chunk::<2>().map_or(0, |first| u16::from_le_bytes(*first))
 }
 
 impl Entry {
@@ -207,6 +283,24 @@ mod tests {
         assert_eq!(entry_of(&plan, "/srv/a.tmp"), None);
         assert_eq!(entry_of(&plan, "/srv/d.tmp/a"), None);
         assert!(entry_of(&plan, "/srv/a.tmpl").is_some());
+    }
+
+    #[test]
+    fn each_file_is_due_once_in_a_period() {
+        let plan = Plan { rehash: Rehash::Every(1000), ..Plan::default() };
+        for number in 0..100 {
+            let path = format!("/file{number}").into_bytes();
+            let due = (5000..6000).filter(|&now| plan.is_due(&path, now as u32 - 1, now)).count();
+            assert_eq!(due, 1, "{number}");
+            assert!(plan.is_due(&path, 4000, 5000));
+        }
+        let at_5500 = (0..1000).filter(|number| {
+            let path = format!("/file{number}").into_bytes();
+            plan.is_due(&path, 5000, 5500)
+        });
+        assert!((400..600).contains(&at_5500.count()));
+        assert!(Plan { rehash: Rehash::Always, ..Plan::default() }.is_due(b"/a", 5, 5));
+        assert!(!Plan { rehash: Rehash::Never, ..Plan::default() }.is_due(b"/a", 0, 5000));
     }
 
     #[test]

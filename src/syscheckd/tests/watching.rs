@@ -15,9 +15,11 @@ use std::time::{Duration, Instant};
 
 use ipc::{Ended, Receiver, Sender};
 use settings::{CheckOptions, Directory, Syscheck, TimeOfDay};
-use syscheckd::known::Known;
+use syscheckd::baseline::Baseline;
+use syscheckd::changes::{Limits, Store};
+use syscheckd::packages::Gate;
 use syscheckd::schedule::Moment;
-use syscheckd::watcher::Watcher;
+use syscheckd::watcher::{Parts, Watcher, manager_is_ours};
 use syscheckd::worker::Pacing;
 use wire::Kind;
 
@@ -177,20 +179,28 @@ fn moment() -> Moment {
     Moment { instant: Instant::now(), day: 1, weekday: 1, time }
 }
 
-fn link(root: &Path) -> (Known, Sender) {
-    let mut known = Known::open(&root.join("queue/syscheckd")).unwrap();
-    let mut sender = Sender::new(root.join(ipc::paths::EVENTS), "syscheckd", known.stream());
+fn parts(root: &Path) -> Parts {
+    let mut baseline = Baseline::open(&root.join("queue/syscheckd")).unwrap();
+    let mut sender = Sender::new(root.join(ipc::paths::EVENTS), "syscheckd", baseline.stream());
     let ended = sender.connect(PATIENCE).unwrap();
-    let stream = known.stream();
-    let last = known.settle(ended).unwrap();
-    assert_eq!(known.stream(), stream, "the manager knows the stream");
+    let stream = baseline.stream();
+    let last = baseline.settle(ended).unwrap();
+    assert_eq!(baseline.stream(), stream, "the manager knows the stream");
     sender.start_after(last);
-    (known, sender)
+    manager_is_ours(&mut baseline);
+    let limits = Limits { file: 1 << 20, total: 1 << 24 };
+    let changes = Some(Store::open(&root.join("queue/diff/local"), limits).unwrap());
+    let gate = Gate::open(root, None);
+    Parts { baseline, sender, group: None, audit: None, changes, gate, control: None }
 }
 
 fn watcher(root: &Path, syscheck: &Syscheck) -> Watcher {
+    started(root, syscheck, parts(root))
+}
+
+fn started(root: &Path, syscheck: &Syscheck, parts: Parts) -> Watcher {
     let pacing = Pacing { files: 1000, rest: Duration::ZERO };
-    Watcher::start(root, syscheck, pacing, Duration::ZERO, link(root), &moment()).unwrap()
+    Watcher::start(root, syscheck, pacing, Duration::ZERO, parts, &moment()).unwrap()
 }
 
 fn turn_until(watcher: &mut Watcher, mut done: impl FnMut(&Watcher) -> bool) {
@@ -403,9 +413,9 @@ fn events_are_served_while_a_scan_rests() {
     let pacing = Pacing { files: 1, rest: Duration::from_secs(3600) };
     let root = bench.root();
     let started =
-        Watcher::start(&root, &bench.syscheck, pacing, Duration::ZERO, link(&root), &moment());
+        Watcher::start(&root, &bench.syscheck, pacing, Duration::ZERO, parts(&root), &moment());
     let mut watcher = started.unwrap();
-    turn_until(&mut watcher, |watcher| watcher.counts().filtered == 1);
+    turn_until(&mut watcher, |watcher| watcher.counts().unchanged == 1);
     bench.write("new", "new");
     bench.hear_while_scanning(&mut watcher, "new");
 }

@@ -1,0 +1,429 @@
+//! The owner of it all: what is known, what is told, when to scan. One thread, which never looks at a watched file by itself.
+//!
+//! ```text
+//! fanotify, inotify --> Settling --\                     /--> gate (packages) --\
+//! schedule, requests ------> jobs --> worker --> news --+------------------------+--> baseline --> queue (kinds 8, 9 and 1)
+//! ```
+//!
+//! What the worker saw is compared with what the manager was told ([`news`]); a difference becomes an event. What the event tells is written
+//! to the baseline, then it is sent. When the queue is full no more news are taken, so the worker waits. [`scans`] begins and ends
+//! scans, [`requests`] answers what the manager and the tools ask.
+
+mod counts;
+mod message;
+mod news;
+mod requests;
+mod scans;
+
+use std::borrow::Cow;
+use std::collections::VecDeque;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::net::UnixDatagram;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use ipc::Sender;
+use pattern::PatternError;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use settings::Syscheck;
+use sys::fanotify::Fanotify;
+
+use crate::baseline::Baseline;
+use crate::changes::Store;
+use crate::packages::Gate;
+use crate::plan::{Plan, is_below, join};
+use crate::realtime::{Realtime, Settling, Touched};
+use crate::schedule::{Moment, Schedule};
+use crate::whodata::audit::Audit;
+use crate::whodata::{Step, WhoData};
+use crate::worker::{Job, Pacing, Progress, Scope, Worker};
+
+pub use counts::Counts;
+use message::Message;
+pub use news::Change;
+use requests::Requests;
+pub use requests::manager_is_ours;
+
+/// A file that asks for a scan at once; removed when it is seen.
+const RUN_NOW: &str = "var/run/.syscheck_run";
+
+/// How often the schedule and [`RUN_NOW`] are looked at.
+const TICK: Duration = Duration::from_secs(1);
+
+/// Everything that syscheckd does while it runs.
+pub struct Watcher {
+    root: PathBuf,
+    plan: Arc<Plan>,
+    baseline: Baseline,
+    sender: Sender,
+    worker: Worker,
+    group: Option<Arc<Fanotify>>,
+    realtime: Option<Realtime>,
+    settling: Settling,
+    who: WhoData,
+    changes: Option<Store>,
+    gate: Gate<Change>,
+    control: Option<UnixDatagram>,
+    requests: Requests,
+    schedule: Schedule,
+    scan: Option<ScanState>,
+    /// The running scan is the first one ever: what it finds is no change.
+    first: bool,
+    /// Number of the last scan that was begun.
+    scans: u64,
+    /// When the scan that follows the start is due.
+    first_scan: Option<Instant>,
+    /// A scan was asked for.
+    requested: bool,
+    /// [`RUN_NOW`] was there: rootcheck is to search as well.
+    run_asked: bool,
+    /// Events were lost: realtime folders are to be scanned.
+    events_lost: bool,
+    /// The baseline's file is to be made smaller when there is time.
+    compact_asked: bool,
+    jobs: VecDeque<Job>,
+    outbox: VecDeque<Message>,
+    next_tick: Instant,
+    next_flush: Instant,
+    write_failed: bool,
+    counts: Counts,
+}
+
+/// What a watcher is given of the outside.
+pub struct Parts {
+    /// What is known.
+    pub baseline: Baseline,
+    /// Connected, its numbers begun.
+    pub sender: Sender,
+    /// Opened while privileged.
+    pub group: Option<Arc<Fanotify>>,
+    /// Opened while privileged.
+    pub audit: Option<Audit>,
+    /// Where `report_changes` keeps contents.
+    pub changes: Option<Store>,
+    /// Which packages vouch.
+    pub gate: Gate<Change>,
+    /// Where requests come in.
+    pub control: Option<UnixDatagram>,
+}
+
+/// A scan that goes on.
+struct ScanState {
+    scope: Scope,
+    begun: Instant,
+    cpu: Duration,
+    files: u64,
+    bytes: u64,
+}
+
+impl ScanState {
+    fn begin(scope: Scope, now: Instant, progress: &Progress) -> Self {
+        Self {
+            scope,
+            begun: now,
+            cpu: cpu_time(),
+            files: progress.files.load(Ordering::Relaxed),
+            bytes: progress.bytes.load(Ordering::Relaxed),
+        }
+    }
+
+    /// The achieved figures.
+    fn account(&self, now: Instant, progress: &Progress, counts: &mut Counts) {
+        let millis = now.saturating_duration_since(self.begun).as_millis().max(1);
+        let millis = u64::try_from(millis).unwrap_or(u64::MAX);
+        let files = progress.files.load(Ordering::Relaxed).saturating_sub(self.files);
+        let bytes = progress.bytes.load(Ordering::Relaxed).saturating_sub(self.bytes);
+        let cpu = cpu_time().saturating_sub(self.cpu).as_millis();
+        counts.scan_ms = millis;
+        counts.scan_files_per_s = files.saturating_mul(1000) / millis;
+        counts.scan_kb_per_s = bytes / millis;
+        counts.scan_cpu_permille = u64::try_from(cpu).unwrap_or(0).saturating_mul(1000) / millis;
+    }
+}
+
+/// Of the whole process.
+fn cpu_time() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+    Duration::try_from(time).unwrap_or_default()
+}
+
+impl Watcher {
+    /// Starts the worker and gives it the plan. The first scan begins after `delay`, if the settings want one at start.
+    ///
+    /// # Errors
+    /// When the system has no more threads, descriptors or event queues.
+    pub fn start(
+        root: &Path,
+        syscheck: &Syscheck,
+        pacing: Pacing,
+        delay: Duration,
+        parts: Parts,
+        now: &Moment,
+    ) -> io::Result<Self> {
+        let Parts { baseline, sender, group, audit, changes, gate, control } = parts;
+        let mut watcher = Self {
+            root: root.to_owned(),
+            plan: Arc::default(),
+            baseline,
+            sender,
+            worker: Worker::start(pacing)?,
+            who: WhoData::new(group.is_some(), audit),
+            group,
+            realtime: None,
+            settling: Settling::default(),
+            changes,
+            gate,
+            control,
+            requests: Requests::default(),
+            schedule: Schedule::new(syscheck, now),
+            scan: None,
+            first: false,
+            scans: 0,
+            first_scan: syscheck.scan_on_start.then(|| now.instant + delay),
+            requested: false,
+            run_asked: false,
+            events_lost: false,
+            compact_asked: false,
+            jobs: VecDeque::new(),
+            outbox: VecDeque::new(),
+            next_tick: now.instant,
+            next_flush: now.instant,
+            write_failed: false,
+            counts: Counts::default(),
+        };
+        watcher.take_settings(syscheck)?;
+        watcher.tell_all_if_classic();
+        Ok(watcher)
+    }
+
+    /// Goes by other settings from now on, and scans by them at once.
+    ///
+    /// # Errors
+    /// When there are no more event queues; the old settings go on.
+    pub fn reload(&mut self, syscheck: &Syscheck, now: &Moment) -> io::Result<()> {
+        self.take_settings(syscheck)?;
+        self.schedule = Schedule::new(syscheck, now);
+        // A running scan is given up, and its number with it: what it still says is of no interest.
+        self.scan = None;
+        self.scans += 1;
+        self.requested = true;
+        Ok(())
+    }
+
+    /// Does what is to be done now, without waiting. `false` when the worker is dead.
+    pub fn turn(&mut self, now: &Moment) -> bool {
+        self.read_events(now.instant);
+        self.hear();
+        self.look_at_settled(now.instant);
+        self.begin_scan_if_due(now);
+        self.give_jobs();
+        self.open_gate(now.instant);
+        self.answer(now.instant);
+        self.take_news(now.instant);
+        self.give_jobs();
+        self.transmit(now.instant);
+        !self.worker.is_dead()
+    }
+
+    /// Waits until there is something to do, or `other` is readable; a tick at the most.
+    pub fn wait(&self, other: Option<BorrowedFd<'_>>) {
+        let now = Instant::now();
+        let answer = (!self.requests.is_empty()).then(|| now + TICK / 10);
+        let wakes = [
+            self.sender.deadline(),
+            self.settling.next_due(),
+            self.gate.next_due(now),
+            answer.filter(|_| self.outbox.is_empty()),
+            Some(self.next_tick),
+        ];
+        let until = wakes.into_iter().flatten().min().unwrap_or(now + TICK);
+        let timeout = until.saturating_duration_since(now).min(TICK);
+        let timeout = Timespec {
+            tv_sec: timeout.as_secs().try_into().unwrap_or(1),
+            tv_nsec: timeout.subsec_nanos().into(),
+        };
+        let reads = |fd| PollFd::from_borrowed_fd(fd, PollFlags::IN);
+        let mut ready = Vec::with_capacity(6);
+        ready.extend(other.map(reads));
+        if let Some(fd) = self.sender.fd() {
+            let out = if self.sender.wants_write() { PollFlags::OUT } else { PollFlags::empty() };
+            ready.push(PollFd::from_borrowed_fd(fd, PollFlags::IN | out));
+        }
+        ready.extend(self.realtime.as_ref().map(|realtime| reads(realtime.as_fd())));
+        ready.extend(self.who.audit_fd().map(reads));
+        ready.extend(self.control.as_ref().map(|control| reads(control.as_fd())));
+        // With a full queue the news wait, however many there be.
+        if self.outbox.is_empty() {
+            ready.push(reads(self.worker.wake_fd().as_fd()));
+        }
+        // An interrupted poll only means that we look earlier.
+        let _ = poll(&mut ready, Some(&timeout));
+    }
+
+    /// Whether there is room for [`note`](Self::note).
+    pub fn takes_notes(&self) -> bool {
+        self.outbox.is_empty()
+    }
+
+    /// Tells the manager a line on rootcheck's channel.
+    pub fn note(&mut self, text: Vec<u8>) {
+        self.say(Message::Note(Cow::Owned(text)));
+    }
+
+    /// Whether a run of everything was asked for since the last call.
+    pub fn take_run_asked(&mut self) -> bool {
+        std::mem::take(&mut self.run_asked)
+    }
+
+    /// Where the names of users and processes come from.
+    pub fn who(&self) -> Step {
+        self.who.step()
+    }
+
+    /// The accounts now.
+    pub fn counts(&self) -> Counts {
+        let (watched, unwatched) =
+            self.realtime.as_ref().map_or((0, 0), |realtime| realtime.table().counts());
+        let progress = self.worker.progress();
+        Counts {
+            pending: (self.sender.pending() + self.outbox.len()) as u64,
+            forwarded: self.counts.forwarded - self.sender.pending() as u64,
+            files: self.baseline.len() as u64,
+            watched,
+            unwatched,
+            looked_at: progress.files.load(Ordering::Relaxed),
+            unchanged: progress.unchanged.load(Ordering::Relaxed),
+            bytes_read: progress.bytes.load(Ordering::Relaxed),
+            scanning: match (&self.scan, self.worker.is_paused()) {
+                (None, _) => 0,
+                (Some(_), false) => 1,
+                (Some(_), true) => 2,
+            },
+            who: match self.who.step() {
+                Step::Fanotify => 2,
+                Step::Audit => 1,
+                Step::None => 0,
+            },
+            ..self.counts
+        }
+    }
+
+    /// Whether no scan is going on, and all that was found is at the manager's.
+    pub fn is_idle(&self) -> bool {
+        let told = self.sender.pending() == 0 && self.outbox.is_empty() && !self.gate.holds();
+        let asked = !self.requests.is_empty() || !self.jobs.is_empty();
+        self.scan.is_none() && told && !asked && self.settling.is_empty()
+    }
+
+    fn take_settings(&mut self, syscheck: &Syscheck) -> io::Result<()> {
+        let plan = Plan::new(syscheck).map_err(too_long)?;
+        self.realtime = match plan.has_realtime() {
+            true => Some(Realtime::new(self.group.as_ref())?),
+            false => None,
+        };
+        let table = self.realtime.as_ref().map(Realtime::table);
+        self.plan = Arc::new(plan);
+        self.settling.clear();
+        self.jobs.clear();
+        self.jobs.push_back(Job::Plan { plan: self.plan.clone(), table });
+        self.jobs.push_back(Job::Watch);
+        Ok(())
+    }
+
+    fn read_events(&mut self, now: Instant) {
+        self.who.read_audit(now);
+        let Some(realtime) = &mut self.realtime else { return };
+        let (plan, who) = (&self.plan, &mut self.who);
+        let wanted = |path: &[u8]| plan.entry_for(path).is_some_and(|entry| entry.options.realtime);
+        let touched = realtime.read(|path, pid| {
+            if wanted(path) {
+                who.touched(path, pid, now);
+            }
+        });
+        for touched in touched {
+            let noted = match touched {
+                Touched::Path { path, busy } => {
+                    let wanted = self.plan.entry_for(&path);
+                    let wanted = wanted.is_some_and(|entry| entry.options.realtime);
+                    !wanted || self.settling.touch(path, busy, now)
+                }
+                Touched::FolderGone(folder) => {
+                    let below = self.known_below(&folder);
+                    self.jobs.extend(below.into_iter().map(Job::Look));
+                    true
+                }
+                Touched::Overflow => false,
+            };
+            if !noted {
+                self.settling.clear();
+                self.events_lost = true;
+                self.counts.overflows += 1;
+                log::warn!("Real time events were lost: too many at once. Scanning again.");
+            }
+        }
+    }
+
+    /// The files below a folder that were told of, or are about to be.
+    fn known_below(&mut self, folder: &[u8]) -> Vec<Vec<u8>> {
+        let mut known = Vec::new();
+        let reader = self.baseline.flush().and_then(|()| self.baseline.reader());
+        if let Ok(reader) = reader {
+            for folder in reader.folders_below(folder) {
+                let names = reader.folder(&folder);
+                known.extend(names.into_iter().map(|(name, _)| join(&folder, &name)));
+            }
+        }
+        known.extend(self.outbox.iter().filter_map(|message| match message {
+            Message::File { path, .. } if is_below(folder, path) => Some(path.clone()),
+            _ => None,
+        }));
+        known
+    }
+
+    fn look_at_settled(&mut self, now: Instant) {
+        while let Some(path) = self.settling.take(now) {
+            self.jobs.push_back(Job::Look(path));
+        }
+    }
+
+    fn give_jobs(&mut self) {
+        while let Some(job) = self.jobs.pop_front() {
+            if let Err(job) = self.worker.offer(job) {
+                self.jobs.push_front(job);
+                break;
+            }
+        }
+    }
+
+    /// Writes first, sends then.
+    fn transmit(&mut self, now: Instant) {
+        self.baseline.acknowledged(self.sender.acked());
+        // What nobody is told need not be on disk at once.
+        if self.baseline.has_told() || now >= self.next_flush {
+            self.next_flush = now + TICK;
+            match self.baseline.flush() {
+                Ok(()) => self.write_failed = false,
+                Err(error) if !self.write_failed => {
+                    self.write_failed = true;
+                    log::error!(
+                        "Unable to write 'queue/syscheckd/baseline.redb': {error}. Events are sent \
+                         all the same; after a restart they are sent again."
+                    );
+                }
+                Err(_) => {}
+            }
+        }
+        self.sender.drive(now);
+        if self.compact_asked && self.is_idle() {
+            self.compact_asked = false;
+            self.baseline.compact();
+        }
+    }
+}
+
+fn too_long(error: PatternError) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, error)
+}

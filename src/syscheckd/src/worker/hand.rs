@@ -1,0 +1,198 @@
+//! The thread itself: takes jobs one after the other, and squeezes looks at single paths into long ones.
+
+use std::collections::VecDeque;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
+use std::time::{Duration, Instant};
+
+use super::walk::{Pace, Walk};
+use super::{Job, News, Pacing, Progress, Scan, Scope};
+use crate::plan::Plan;
+use crate::realtime::WatchTable;
+
+/// How often a paused scan asks whether it may go on.
+const PAUSE_TICK: Duration = Duration::from_millis(100);
+
+/// The owner is gone or wants us to stop.
+pub(super) struct Stopped;
+
+/// The worker's own side.
+pub(super) struct Hand {
+    jobs: Receiver<Job>,
+    news: SyncSender<News>,
+    wake: Arc<OwnedFd>,
+    stop: Arc<AtomicBool>,
+    pub(super) progress: Arc<Progress>,
+    pub(super) plan: Arc<Plan>,
+    table: Option<WatchTable>,
+    pacing: Pacing,
+    /// Jobs that came while another one was being done.
+    backlog: VecDeque<Job>,
+    /// Looking at a path in the middle of another job.
+    nested: bool,
+    /// The running job is to be given up: there is another plan.
+    abandoned: bool,
+    /// The file that the outer job is reading.
+    looking_at: Vec<u8>,
+    /// A nested look at that very file was told meanwhile: the outer one is out of date.
+    superseded: bool,
+    /// Files looked at since the last rest.
+    files: u64,
+}
+
+impl Hand {
+    pub(super) fn new(
+        (jobs, news): (Receiver<Job>, SyncSender<News>),
+        wake: Arc<OwnedFd>,
+        stop: Arc<AtomicBool>,
+        progress: Arc<Progress>,
+        pacing: Pacing,
+    ) -> Self {
+        Self {
+            jobs,
+            news,
+            wake,
+            stop,
+            progress,
+            plan: Arc::default(),
+            table: None,
+            pacing,
+            backlog: VecDeque::new(),
+            nested: false,
+            abandoned: false,
+            looking_at: Vec::new(),
+            superseded: false,
+            files: 0,
+        }
+    }
+
+    pub(super) fn work(mut self) -> Result<(), Stopped> {
+        loop {
+            let job = match self.backlog.pop_front() {
+                Some(job) => job,
+                None => self.jobs.recv().map_err(|_| Stopped)?,
+            };
+            self.abandoned = false;
+            match job {
+                Job::Plan { plan, table } => (self.plan, self.table) = (plan, table),
+                Job::Watch => Walk::plain(&mut self, Pace::WatchOnly).entries(Scope::Realtime)?,
+                Job::Scan(scan) => self.scan(*scan)?,
+                Job::Look(path) => self.look_anew(&path)?,
+            }
+        }
+    }
+
+    fn scan(&mut self, scan: Scan) -> Result<(), Stopped> {
+        self.files = 0;
+        let (id, scope) = (scan.id, scan.scope);
+        let mut walk = Walk::of_scan(self, scan);
+        walk.entries(scope)?;
+        walk.what_was_not_met(scope)?;
+        // The snapshot is given back before the owner goes on.
+        drop(walk);
+        self.tell(News::ScanEnded { id, complete: !self.abandoned })
+    }
+
+    /// Looks at a path again: after an event, or because a scan missed it.
+    fn look_anew(&mut self, path: &[u8]) -> Result<(), Stopped> {
+        Walk::plain(self, Pace::Brisk).look_anew(path)
+    }
+
+    /// Whether the running job is to be given up.
+    pub(super) fn is_abandoned(&self) -> bool {
+        self.abandoned && !self.nested
+    }
+
+    /// To be called before a file is read.
+    pub(super) fn begins(&mut self, path: &[u8]) {
+        if self.nested {
+            self.superseded |= self.looking_at == path;
+        } else {
+            self.looking_at = path.to_vec();
+            self.superseded = false;
+        }
+    }
+
+    /// Whether the file was looked at by a nested job while it was read.
+    pub(super) fn is_outdated(&self) -> bool {
+        self.superseded && !self.nested
+    }
+
+    /// Looks at what events named meanwhile; in the middle of another job.
+    pub(super) fn breathe(&mut self) -> Result<(), Stopped> {
+        self.check_stop()?;
+        if self.nested {
+            return Ok(());
+        }
+        while let Ok(job) = self.jobs.try_recv() {
+            self.squeeze_in(job)?;
+        }
+        Ok(())
+    }
+
+    /// After so many files of a scan, does nothing but serve events for a while.
+    pub(super) fn rest_if_due(&mut self, pace: Pace) -> Result<(), Stopped> {
+        self.breathe()?;
+        while self.progress.paused.load(Ordering::Relaxed) && !self.nested && !self.abandoned {
+            self.check_stop()?;
+            self.serve_until(Instant::now() + PAUSE_TICK)?;
+        }
+        if pace != Pace::Rests || self.nested {
+            return Ok(());
+        }
+        self.files += 1;
+        if self.files < self.pacing.files || self.pacing.rest.is_zero() {
+            return Ok(());
+        }
+        self.files = 0;
+        self.serve_until(Instant::now() + self.pacing.rest)
+    }
+
+    /// Does nothing but look at what events name.
+    fn serve_until(&mut self, end: Instant) -> Result<(), Stopped> {
+        while !self.abandoned {
+            match self.jobs.recv_timeout(end.saturating_duration_since(Instant::now())) {
+                Ok(job) => self.squeeze_in(job)?,
+                Err(RecvTimeoutError::Timeout) => break,
+                Err(RecvTimeoutError::Disconnected) => return Err(Stopped),
+            }
+        }
+        Ok(())
+    }
+
+    fn squeeze_in(&mut self, job: Job) -> Result<(), Stopped> {
+        match job {
+            Job::Look(path) => {
+                self.nested = true;
+                let done = self.look_anew(&path);
+                self.nested = false;
+                done
+            }
+            job => {
+                self.abandoned |= matches!(job, Job::Plan { .. });
+                self.backlog.push_back(job);
+                Ok(())
+            }
+        }
+    }
+
+    pub(super) fn watch(&self, folder: &[u8]) {
+        if let Some(table) = &self.table {
+            table.watch(folder);
+        }
+    }
+
+    pub(super) fn tell(&self, news: News) -> Result<(), Stopped> {
+        self.check_stop()?;
+        self.news.send(news).map_err(|_| Stopped)?;
+        // It can only fail when it is due to be read already.
+        let _ = rustix::io::write(&*self.wake, &1_u64.to_ne_bytes());
+        Ok(())
+    }
+
+    fn check_stop(&self) -> Result<(), Stopped> {
+        if self.stop.load(Ordering::Relaxed) { Err(Stopped) } else { Ok(()) }
+    }
+}
