@@ -11,6 +11,8 @@ mod agent;
 mod agent_tools;
 #[path = "suite/baselines.rs"]
 mod baselines;
+#[path = "suite/diagnose.rs"]
+mod diagnose;
 #[path = "suite/disk_full.rs"]
 mod disk_full;
 #[path = "suite/enrolment.rs"]

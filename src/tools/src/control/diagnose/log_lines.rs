@@ -35,6 +35,7 @@ const MANY: &str =
 
 #[rustfmt::skip]
 const KNOWN: &[Known] = &[
+    Known { sign: "(1213)", remedy: KEY, over: "" },
     Known { sign: "(1403)", remedy: KEY, over: "" },
     Known { sign: "(1404)", remedy: KEY, over: "" },
     Known { sign: "(1406)", remedy: KEY, over: "" },

@@ -138,7 +138,7 @@ fn compare(agent: &Agent, own: IpAddr, server: &Server) -> Finding {
         ADDRESS,
         &tried,
         format!(
-            "wrong address: we send from {own}, the key is for {stored}: unless something translates it on the way, the manager logs (1403) or (1408) and is silent"
+            "wrong address: we send from {own}, the key is for {stored}: unless something translates it on the way, the manager logs (1213), (1403) or (1408) and is silent"
         ),
         format!(
             "On the manager: manage_agents, remove agent {} and add it with address {own} (or 'any', or a network), import the new key here; or set <bind_address> to the address that the key is for.",
