@@ -111,3 +111,24 @@ fn nothing_is_lost_while_the_manager_is_away_and_agentd_is_killed() {
         .collect();
     assert_eq!(lines, (0..LINES).collect::<Vec<_>>(), "in order, each once");
 }
+
+#[test]
+fn an_agent_restored_from_an_older_image_is_named_and_heard_again() {
+    let (server, agent) = pair();
+    server.start();
+    agent.start();
+    agent.until("a connection", || agent.log().contains("(4102)"));
+    for n in 0..40 {
+        write(&agent, &format!("Nov 14 22:13:20 web1 app[{n}]: before the image was restored"));
+    }
+    let last = "app[39]: before the image was restored";
+    server.until("the last line", || server.read("logs/archives/archives.log").contains(last));
+    agent.stop();
+    fs::write(agent.root().join("queue/rids/sender_counter"), "0:0:").expect("an old counter");
+    agent.start();
+    server.until_alert(190_713, "ossec: Agent restored: 'web01' (id 001) at 127.0.0.1");
+    server.until_alert(190_714, "ossec: Agent resynchronized: 'web01' (id 001) at 127.0.0.1.");
+    write(&agent, FAILED);
+    server.until_alert(5716, "(web01) any->");
+    assert!(agent.log().contains("older image"), "the agent knows it, too: {}", agent.log());
+}

@@ -51,7 +51,8 @@ fn the_start_and_silent_agents_become_alerts_once() {
     agent(&suite, "gone-any", 7200);
     // One that said that it would be silent.
     let nap = suite.root().join("queue/agent-info/nap-any");
-    fs::write(&nap, "Linux nap - X\ncrypto_method:aes\noxsec=1;suspended;00000001;\n").expect("its file");
+    fs::write(&nap, "Linux nap - X\ncrypto_method:aes\noxsec=1;suspended;00000001;\n")
+        .expect("its file");
     let file = File::options().append(true).open(&nap).expect("its file");
     file.set_modified(SystemTime::now() - Duration::from_secs(7200)).expect("its time");
     suite.start();
