@@ -75,7 +75,13 @@ impl FimStore {
                 let gone = resync.end(bucket, files, now);
                 let request = resync.next_slice();
                 self.ask(location, request);
-                events = self.delete(&Said { location, name, now }, &gone)?;
+                let said = Said { location, name, now };
+                events = self.delete(&said, &gone).inspect_err(|_| {
+                    // Not settled after all: asked for again after the next scan.
+                    if let Some(resync) = self.resyncs.get_mut(name) {
+                        resync.forget();
+                    }
+                })?;
             }
         }
         if self.resyncs.get(name).is_some_and(Resync::is_through) {

@@ -68,7 +68,18 @@ impl History {
     pub(super) fn flush(&mut self, limits: Limits, now: i64) -> io::Result<()> {
         let Some(folder) = &self.folder else { return Ok(()) };
         while let Some((name, lines)) = self.waiting.first_key_value() {
-            append(folder, name, lines, limits, now)?;
+            match append(folder, name, lines, limits, now) {
+                // A full disk is waited for; a folder of somebody else's would be waited for in vain.
+                Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                    log::error!(
+                        "queue/fim-history: {error}: changes of files leave no history. Make it this daemon's user's, and restart it."
+                    );
+                    self.waiting.clear();
+                    self.folder = None;
+                    return Ok(());
+                }
+                other => other?,
+            }
             self.waiting.pop_first();
         }
         Ok(())
