@@ -116,3 +116,37 @@ fn a_baseline_that_disagrees_is_put_right_and_one_that_was_cleared_comes_back() 
     suite.stop();
     suite.assert_balanced("ossec-analysisd");
 }
+
+const WATCHING: &str = "<ossec_config>
+  {rules}
+  <syscheck>
+    <frequency>3600</frequency>
+    <alert_new_files>yes</alert_new_files>
+    <directories check_all=\"yes\" realtime=\"yes\">{watched}</directories>
+  </syscheck>
+  <rootcheck><disabled>yes</disabled></rootcheck>
+</ossec_config>
+";
+
+#[test]
+fn this_hosts_own_baseline_comes_back_in_silence() {
+    let suite = Suite::new(WATCHING);
+    for n in 0..300 {
+        fs::write(suite.watched().join(format!("file{n}")), "one").expect("write");
+    }
+    suite.start();
+    let root = suite.root();
+    let (database, marker) =
+        (root.join("queue/syscheck/syscheck"), root.join("queue/syscheck/.syscheck.cpt"));
+    let files = || suite.read("queue/syscheck/syscheck").lines().count();
+    suite.until("the baseline", || marker.exists() && files() == 300);
+    suite.until("realtime", || suite.log().contains("Real time file monitoring started."));
+
+    let output = suite.program("syscheck_control").args(["-u", "000"]).output().expect("runs");
+    assert!(output.status.success() && !database.exists(), "{}", text(&output));
+    suite.until("the baseline again", || marker.exists() && files() == 300);
+    assert_eq!(suite.count(554), 0, "{}", suite.alerts());
+
+    fs::write(suite.watched().join("later"), "one").expect("write");
+    suite.until_alert(554, "/later'");
+}
