@@ -16,6 +16,7 @@ mod child;
 mod collector;
 mod command;
 mod export;
+pub mod foreign;
 pub mod format;
 mod journal;
 mod journald;
