@@ -72,7 +72,7 @@ fn a_manager_and_its_agent_are_found_well_and_then_a_stopped_manager_is_found() 
     let (server, agent) = (suite(SERVER, "server", port), suite(AGENT, "agent", port));
     server.start();
     let (well, said) = diagnose(&server);
-    assert!(well, "{said}");
+    assert!(well && said.contains("sums of keys: 001 web01 "), "{said}");
     // The agent's program by itself, as long as the daemon does not run.
     let (_, said) = diagnose(&agent);
     assert!(said.contains("'127.0.0.1' answers after"), "{said}");

@@ -14,6 +14,8 @@ use crate::control::daemons::InstallType;
 
 const KEYS: &str = "keys";
 const COUNT: &str = "number of agents";
+/// Agents whose sums are shown.
+const SHOWN: usize = 100;
 const TRIED: &str = "read etc/client.keys";
 
 pub(super) fn check(patient: &Patient<'_>) -> Vec<Finding> {
@@ -67,7 +69,10 @@ pub(super) fn check(patient: &Patient<'_>) -> Vec<Finding> {
                 sum(agent)
             ),
         )),
-        Some(_) => findings.push(limit(patient, count)),
+        Some(_) => {
+            findings.push(limit(patient, count));
+            findings.push(sums(&file));
+        }
     }
     findings
 }
@@ -80,6 +85,18 @@ fn read(store: &KeyStore) -> io::Result<KeyFile> {
 pub(super) fn sum(agent: &Agent) -> String {
     let sum = Md5Hex::of(&agent.line());
     String::from_utf8_lossy(sum.as_bytes()).chars().take(16).collect()
+}
+
+/// To be compared with what an agent's own `diagnose` shows.
+fn sums(file: &KeyFile) -> Finding {
+    let shown: Vec<String> = file
+        .agents()
+        .take(SHOWN)
+        .map(|agent| format!("{} {} {}", agent.id, agent.name, sum(agent)))
+        .collect();
+    let rest = file.agents().count().saturating_sub(shown.len());
+    let rest = if rest > 0 { format!(" and {rest} more") } else { String::new() };
+    Finding::fine(KEYS, TRIED, format!("sums of keys: {}{rest}", shown.join(", ")))
 }
 
 /// Names and single addresses that two agents claim: of datagrams without an id only one of them is heard.
