@@ -59,6 +59,10 @@ impl Daemon {
         self.kib("status", "VmRSS:")
     }
 
+    pub fn peak_kib(&mut self) -> u64 {
+        self.kib("status", "VmHWM:")
+    }
+
     pub fn private_kib(&mut self) -> u64 {
         self.kib("smaps_rollup", "Private_Dirty:")
     }

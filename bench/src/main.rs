@@ -1,12 +1,15 @@
 //! `oxsec-bench ROOT SPEED RULES [RECORDED]`: measures the suite that is staged in ROOT, with the rules that are installed there, and
 //! the engine alone by the program SPEED with the decoders and rules in RULES. RECORDED holds lines of real hosts.
 //!
+//! `oxsec-bench scan ROOT FOLDER` measures scans of files that it makes in FOLDER.
+//!
 //! Quote CPU per event first: the feeder shares the machine with the daemon, and wall-clock rates are noisy.
 
 mod corpora;
 mod daemon;
 mod engine;
 mod latency;
+mod scan;
 
 use std::fs;
 use std::os::unix::net::UnixDatagram;
@@ -26,6 +29,12 @@ const REMEMBERED: usize = 150_000;
 
 fn main() {
     let arguments: Vec<PathBuf> = std::env::args().skip(1).map(PathBuf::from).collect();
+    if let [scan, root, folder] = arguments.as_slice()
+        && scan == Path::new("scan")
+    {
+        println!("| measure | value | target |\n|---|---|---|");
+        return scan::scans(root, folder);
+    }
     let [root, speed, rules, recorded @ ..] = arguments.as_slice() else {
         panic!("usage: oxsec-bench ROOT SPEED RULES [RECORDED]");
     };
