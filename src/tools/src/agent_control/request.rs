@@ -17,8 +17,6 @@ use crate::agent_tools::client::Client;
 use crate::agent_tools::options::Form;
 use crate::agent_tools::{Reply, World, json_error};
 
-/// Where this host's syscheckd hears requests.
-const SYSCHECKD: &str = "queue/syscheckd/control";
 const RUN_NOW: &str = "var/run/.syscheck_run";
 
 /// A request that nobody took.
@@ -71,7 +69,7 @@ pub(super) fn scan_all(world: &World) -> Result<(), Unsent> {
 pub(crate) fn digest(world: &World, client: Option<&Client>) {
     // Nobody is told when one of the two ways does not exist.
     if !matches!(client, Some(Client::Agent(_))) {
-        let socket = ipc::datagram::connect(&world.root.join(SYSCHECKD));
+        let socket = ipc::datagram::connect(&world.root.join(ipc::paths::SYSCHECK_CONTROL));
         let _ = socket.and_then(|socket| socket.send(b"digest"));
     }
     let _ = match client {
