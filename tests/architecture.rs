@@ -110,6 +110,7 @@ fn the_manifest_lists_every_socket_with_the_mode_that_the_code_gives_it() {
         (ipc::paths::EVENTS, ("seqpacket", ipc::paths::SOCKET_MODE)),
         (ipc::paths::EXECQ, ("dgram", ipc::paths::SOCKET_MODE)),
         (ipc::paths::AR, ("dgram", ipc::paths::SOCKET_MODE)),
+        (ipc::paths::SYSCHECK_CONTROL, ("dgram", ipc::paths::SOCKET_MODE)),
     ]);
     assert_eq!(sockets, expected);
     assert!(manifest.contains_key(ipc::paths::ENDED));

@@ -74,6 +74,7 @@ impl Orders {
             },
             ToAgent::Execd(line) => self.respond(line),
             ToAgent::SyscheckRestart => self.scan(),
+            ToAgent::Syscheck(request) => self.ask_syscheckd(request),
             ToAgent::Unknown(_) => {
                 self.assembler.abort();
                 self.unknown("Unknown message received from server.");
@@ -137,6 +138,16 @@ impl Orders {
                     runtime::errno(&error)
                 );
             }
+        }
+    }
+
+    /// What the manager wants to know of the watched files; it asks again when no answer comes.
+    fn ask_syscheckd(&mut self, request: &[u8]) {
+        let path = self.root.join(ipc::paths::SYSCHECK_CONTROL);
+        let sent = ipc::datagram::connect(&path).and_then(|socket| socket.send(request));
+        if let Err(error) = sent {
+            let why = runtime::errno(&error);
+            log::debug!("'{}' [{why}]: the manager's question waits.", path.display());
         }
     }
 
@@ -221,6 +232,20 @@ mod tests {
                 orders.obey(&message);
             }
         }
+    }
+
+    #[test]
+    fn questions_about_files_go_to_syscheckd() {
+        let dir = root();
+        let mut orders = Orders::new(dir.path(), true);
+        fs::create_dir_all(dir.path().join("queue/syscheckd")).unwrap();
+        let path = dir.path().join(ipc::paths::SYSCHECK_CONTROL);
+        orders.obey(&ToAgent::Syscheck(b"digest"));
+        let syscheckd = UnixDatagram::bind(path).unwrap();
+        orders.obey(&ToAgent::Syscheck(b"resend 7"));
+        let mut heard = [0; 64];
+        let len = syscheckd.recv(&mut heard).unwrap();
+        assert_eq!(&heard[..len], b"resend 7");
     }
 
     #[test]

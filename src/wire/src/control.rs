@@ -10,6 +10,7 @@
 //! | manager to agent | `close file `                 | its end                                              |
 //! | manager to agent | `execd <command line>`        | active response, or [`RESTART`]                      |
 //! | manager to agent | `syscheck restart`            | scan now                                             |
+//! | manager to agent | `syscheck digest`, `syscheck resend <buckets>` | only between ours: [`ToAgent::Syscheck`] |
 
 /// How every control message begins.
 pub const MARK: &[u8] = b"#!-";
@@ -24,6 +25,7 @@ const UP_FILE: &[u8] = b"up file ";
 const CLOSE_FILE: &[u8] = b"close file ";
 const EXECD: &[u8] = b"execd ";
 const SYSCHECK: &[u8] = b"syscheck restart";
+const TO_SYSCHECK: &[u8] = b"syscheck ";
 
 /// The text behind `#!-`, or `None` for events and pieces of files.
 pub fn text(message: &[u8]) -> Option<&[u8]> {
@@ -81,6 +83,8 @@ pub enum ToAgent<'a> {
     Execd(&'a [u8]),
     /// Run syscheck and rootcheck now.
     SyscheckRestart,
+    /// For syscheckd, as is: `digest` or `resend 17,203`. Only our manager asks so, and only agents of ours.
+    Syscheck(&'a [u8]),
     /// `#!-` and something else: for a log line, and the end of an open transfer.
     Unknown(&'a [u8]),
 }
@@ -97,6 +101,9 @@ impl<'a> ToAgent<'a> {
                 if let Some(line) = text.strip_prefix(EXECD) {
                     return Self::Execd(line);
                 }
+                if let Some(request) = syscheck_request(text) {
+                    return Self::Syscheck(request);
+                }
                 text.strip_prefix(UP_FILE).and_then(file_begin).unwrap_or(Self::Unknown(text))
             }
         }
@@ -111,6 +118,7 @@ impl<'a> ToAgent<'a> {
             Self::FileEnd => put(out, &[MARK, CLOSE_FILE]),
             Self::Execd(line) => put(out, &[MARK, EXECD, line]),
             Self::SyscheckRestart => put(out, &[MARK, SYSCHECK]),
+            Self::Syscheck(request) => put(out, &[MARK, TO_SYSCHECK, request]),
             Self::Unknown(text) => put(out, &[MARK, text]),
         }
     }
@@ -121,6 +129,12 @@ impl<'a> ToAgent<'a> {
         self.write(&mut out);
         out
     }
+}
+
+/// What of a control message's text is for syscheckd as it is.
+pub fn syscheck_request(text: &[u8]) -> Option<&[u8]> {
+    let request = text.strip_prefix(TO_SYSCHECK)?;
+    (request == b"digest" || request.starts_with(b"resend ")).then_some(request)
 }
 
 /// `<md5> <name>\n`

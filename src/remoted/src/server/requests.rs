@@ -4,9 +4,11 @@ use std::io;
 use std::time::Instant;
 
 use runtime::errno;
+use wire::control::syscheck_request;
 use wire::response::{Recipient, Request};
 
 use super::Server;
+use crate::agents_table::Entry;
 use crate::post::Sent;
 
 /// Requests that are taken in a row.
@@ -43,7 +45,7 @@ impl Server {
         let slot = match request.recipient {
             Recipient::Nobody => return,
             Recipient::All => {
-                for entry in self.table.iter() {
+                for entry in self.table.iter().filter(|entry| may_ask(entry, &request)) {
                     let sent = self.post.send(&self.doors.agents, entry, request.message(), now);
                     self.requests_sent += u64::from(sent == Sent::Yes);
                 }
@@ -58,6 +60,9 @@ impl Server {
             }
             return;
         };
+        if !may_ask(entry, &request) {
+            return;
+        }
         let id = &entry.agent.id;
         match self.post.send(&self.doors.agents, entry, request.message(), now) {
             Sent::Yes => self.requests_sent += 1,
@@ -71,4 +76,10 @@ impl Server {
             Sent::Failed => {}
         }
     }
+}
+
+/// An agent of OSSEC would complain about questions that it does not know.
+fn may_ask(entry: &Entry, request: &Request<'_>) -> bool {
+    let only_ours = request.plain && syscheck_request(request.rest).is_some();
+    !only_ours || entry.known.mark.is_some()
 }

@@ -259,7 +259,7 @@ fn golden_sessions_are_understood_message_by_message() {
             let parsed = ToAgent::parse(&message);
             assert_eq!(parsed.to_bytes(), message);
             match parsed {
-                ToAgent::Ack | ToAgent::SyscheckRestart => {}
+                ToAgent::Ack | ToAgent::SyscheckRestart | ToAgent::Syscheck(_) => {}
                 ToAgent::FileBegin { sum, name } => assembler.begin(sum, name).unwrap(),
                 ToAgent::FilePiece(bytes) => assembler.piece(bytes).unwrap(),
                 ToAgent::FileEnd => merged_files.push(assembler.end().unwrap()),
