@@ -65,7 +65,7 @@ impl Digests {
 }
 
 /// Read at a time, and between two calls of `pause` at the most; fits into a core's own cache.
-const CHUNK: usize = 256 << 10;
+pub const CHUNK: usize = 256 << 10;
 /// Buffers between the reader and the thread of MD5.
 const BUFFERS: usize = 4;
 

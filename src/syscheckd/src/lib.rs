@@ -6,8 +6,10 @@
 
 pub mod baseline;
 pub mod changes;
+pub mod extras;
 pub mod hash;
 pub mod look;
+pub mod pace;
 pub mod packages;
 pub mod plan;
 pub mod realtime;

@@ -15,10 +15,11 @@ use std::io::{self, Read};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
 use fim::Attributes;
-use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat};
+use rustix::fs::{Advice, AtFlags, FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
 use settings::CheckOptions;
 
+use crate::extras;
 use crate::hash::{self, Wanted};
 use crate::plan::{Entry, relative, split};
 
@@ -105,20 +106,24 @@ pub fn look(
 ) -> io::Result<Sight> {
     let found = open(&folder, name, OFlags::PATH | OFlags::NOFOLLOW)?;
     let stat = rustix::fs::fstat(&found)?;
-    let (content, stamp) = match FileType::from_raw_mode(stat.st_mode) {
+    let (target, stamp) = match FileType::from_raw_mode(stat.st_mode) {
         FileType::Directory => return Ok(Sight::Folder),
-        FileType::RegularFile => (Some((found, length(&stat))), stamp(&stat, None)),
+        FileType::RegularFile => (None, stamp(&stat, None)),
         FileType::Symlink => {
             let target = target(&folder, name);
             let stamp = stamp(&stat, target.as_ref().map(|(_, stat)| stat));
             let is_file =
                 |stat: &Stat| FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile;
             let target = target.filter(|(_, stat)| is_file(stat));
-            (target.map(|(target, stat)| (target, length(&stat))), stamp)
+            (Some(target), stamp)
         }
         _ => return Ok(Sight::Special),
     };
-    let attributes = Attributes {
+    let content = match &target {
+        None => Some((&found, length(&stat))),
+        Some(target) => target.as_ref().map(|(target, stat)| (target, length(stat))),
+    };
+    let mut attributes = Attributes {
         size: options.size.then(|| length(&stat)),
         mode: options.perm.then_some(stat.st_mode),
         uid: options.owner.then_some(stat.st_uid),
@@ -126,25 +131,23 @@ pub fn look(
         ..Attributes::default()
     };
     let wanted = Wanted::of(options);
-    let mut sight = Sight::File { attributes, stamp, content: None, unreadable: None };
+    let (mut kept, mut unreadable, mut blake3) = (None, None, None);
     if let Some((file, len)) = content
         && wanted.any()
     {
-        let Sight::File { attributes, content, unreadable, .. } = &mut sight else {
-            return Ok(sight);
-        };
-        match read(&file, wanted, len, keep.is_some_and(|keep| len <= keep), pause) {
-            Ok(Some((digests, kept))) => {
+        match read(file, wanted, len, keep.is_some_and(|keep| len <= keep), pause) {
+            Ok(Some((digests, content))) => {
                 attributes.md5 = digests.md5;
                 attributes.sha1 = digests.sha1;
                 attributes.sha256 = digests.sha256;
-                *content = kept;
+                (kept, blake3) = (content, digests.blake3);
             }
             Ok(None) => return Ok(Sight::Stopped),
-            Err(error) => *unreadable = Some(error),
+            Err(error) => unreadable = Some(error),
         }
     }
-    Ok(sight)
+    attributes.extra = extras::collect(&found, options, blake3);
+    Ok(Sight::File { attributes, stamp, content: kept, unreadable })
 }
 
 /// The digests, and the content if it is to be kept; `None` when told to give up.
@@ -158,6 +161,11 @@ fn read(
     let mut file = reopen(found)?;
     let limit = len.max(LEAST_READ);
     if !keep {
+        if len > LEAST_READ {
+            // Hints: read ahead, and do not push out what other programs have in the cache.
+            let _ = rustix::fs::fadvise(&file, 0, None, Advice::Sequential);
+            let _ = rustix::fs::fadvise(&file, 0, None, Advice::NoReuse);
+        }
         return Ok(
             hash::digest(&mut file, wanted, limit, None, pause)?.map(|digests| (digests, None))
         );

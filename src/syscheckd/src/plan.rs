@@ -7,7 +7,7 @@
 use std::os::unix::ffi::OsStrExt;
 
 use pattern::{Match, PatternError};
-use settings::{CheckOptions, Ignore, Syscheck};
+use settings::{CheckOptions, Ignore, Rehash, Syscheck};
 
 /// Everything that is watched.
 #[derive(Debug, Default)]
@@ -18,6 +18,10 @@ pub struct Plan {
     rehash: Rehash,
     /// Network file systems are left out.
     pub skip_nfs: bool,
+    /// Percent of a core that a scheduled scan may take; 0: it rests after so many files instead.
+    pub max_cpu: u8,
+    /// 10^6 bytes a second that it may read; 0: no limit.
+    pub max_mbps: u32,
 }
 
 /// One configured path: a folder with what is below it, or a file.
@@ -30,23 +34,6 @@ pub struct Entry {
     /// Of the options: a file that was looked at by others is looked at anew.
     pub fingerprint: u16,
     restrict: Option<Match>,
-}
-
-/// When files are read again that look unchanged.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Rehash {
-    /// With each scan.
-    Always,
-    /// Not at all.
-    Never,
-    /// Each once in so many seconds.
-    Every(u32),
-}
-
-impl Default for Rehash {
-    fn default() -> Self {
-        Self::Every(7 * 86_400)
-    }
 }
 
 /// Changed files up to this size are compared with what they were.
@@ -87,6 +74,9 @@ impl Plan {
     pub fn new(syscheck: &Syscheck) -> Result<Self, PatternError> {
         let mut plan = Self {
             skip_nfs: syscheck.skip_nfs,
+            rehash: syscheck.rehash,
+            max_cpu: syscheck.max_cpu,
+            max_mbps: syscheck.max_mbps,
             ignored: Paths::new(&syscheck.ignore)?,
             not_shown: Paths::new(&syscheck.nodiff)?,
             ..Self::default()
@@ -151,7 +141,7 @@ impl Plan {
         let period = match self.rehash {
             Rehash::Always => return true,
             Rehash::Never => return false,
-            Rehash::Every(seconds) => i64::from(seconds.max(1)),
+            Rehash::Every(period) => i64::try_from(period.as_secs().max(1)).unwrap_or(i64::MAX),
         };
         let digest = *blake3::hash(path).as_bytes();
         let own = digest.first_chunk::<4>().map_or(0, |first| u32::from_le_bytes(*first));
@@ -287,7 +277,8 @@ mod tests {
 
     #[test]
     fn each_file_is_due_once_in_a_period() {
-        let plan = Plan { rehash: Rehash::Every(1000), ..Plan::default() };
+        let plan =
+            Plan { rehash: Rehash::Every(std::time::Duration::from_secs(1000)), ..Plan::default() };
         for number in 0..100 {
             let path = format!("/file{number}").into_bytes();
             let due = (5000..6000).filter(|&now| plan.is_due(&path, now as u32 - 1, now)).count();

@@ -101,7 +101,7 @@ impl Bench {
             ..CheckOptions::default()
         };
         let directory = Directory { path: home.path().join("tree"), options, restrict: None };
-        let syscheck = Syscheck { directories: vec![directory], ..Syscheck::default() };
+        let syscheck = Syscheck { directories: vec![directory], max_cpu: 0, ..Syscheck::default() };
         let bench = Self { home, syscheck, manager };
         bench.write("a", "one");
         bench.write("sub/b", "two");

@@ -9,6 +9,8 @@ use std::time::{Duration, Instant};
 
 use super::walk::{Pace, Walk};
 use super::{Job, News, Pacing, Progress, Scan, Scope};
+use crate::hash;
+use crate::pace::Budget;
 use crate::plan::Plan;
 use crate::realtime::WatchTable;
 
@@ -40,6 +42,9 @@ pub(super) struct Hand {
     superseded: bool,
     /// Files looked at since the last rest.
     files: u64,
+    budget: Budget,
+    /// Of the bytes read, those that the budget knows of.
+    accounted: u64,
 }
 
 impl Hand {
@@ -65,6 +70,8 @@ impl Hand {
             looking_at: Vec::new(),
             superseded: false,
             files: 0,
+            budget: Budget::new(0, 0),
+            accounted: 0,
         }
     }
 
@@ -76,7 +83,10 @@ impl Hand {
             };
             self.abandoned = false;
             match job {
-                Job::Plan { plan, table } => (self.plan, self.table) = (plan, table),
+                Job::Plan { plan, table } => {
+                    self.budget = Budget::new(plan.max_cpu, plan.max_mbps);
+                    (self.plan, self.table) = (plan, table);
+                }
                 Job::Watch => Walk::plain(&mut self, Pace::WatchOnly).entries(Scope::Realtime)?,
                 Job::Scan(scan) => self.scan(*scan)?,
                 Job::Look(path) => self.look_anew(&path)?,
@@ -86,6 +96,8 @@ impl Hand {
 
     fn scan(&mut self, scan: Scan) -> Result<(), Stopped> {
         self.files = 0;
+        self.budget.start();
+        self.accounted = self.progress.bytes.load(Ordering::Relaxed);
         let (id, scope) = (scan.id, scan.scope);
         let mut walk = Walk::of_scan(self, scan);
         walk.entries(scope)?;
@@ -142,12 +154,37 @@ impl Hand {
         if pace != Pace::Rests || self.nested {
             return Ok(());
         }
+        let read = self.progress.bytes.load(Ordering::Relaxed);
+        let bytes = read.saturating_sub(self.accounted);
+        self.accounted += bytes;
+        self.pay(bytes)?;
+        if self.plan.max_cpu > 0 {
+            return Ok(());
+        }
         self.files += 1;
         if self.files < self.pacing.files || self.pacing.rest.is_zero() {
             return Ok(());
         }
         self.files = 0;
         self.serve_until(Instant::now() + self.pacing.rest)
+    }
+
+    /// In the middle of a large file, after a piece of it.
+    pub(super) fn rest_within_file(&mut self, pace: Pace) -> Result<(), Stopped> {
+        self.breathe()?;
+        if pace != Pace::Rests || self.nested {
+            return Ok(());
+        }
+        let piece = hash::CHUNK as u64;
+        self.accounted += piece;
+        self.pay(piece)
+    }
+
+    fn pay(&mut self, bytes: u64) -> Result<(), Stopped> {
+        match self.budget.spent(bytes) {
+            Some(rest) => self.serve_until(Instant::now() + rest),
+            None => Ok(()),
+        }
     }
 
     /// Does nothing but look at what events name.

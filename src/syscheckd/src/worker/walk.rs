@@ -361,8 +361,9 @@ impl<'a> Walk<'a> {
             }
         }
         let keep = self.hand.plan.keeps(entry, path);
-        let hand = &mut *self.hand;
-        let sight = look(folder, name, &entry.options, keep, &mut || hand.breathe().is_ok());
+        let (pace, hand) = (self.pace, &mut *self.hand);
+        let mut pause = || hand.rest_within_file(pace).is_ok();
+        let sight = look(folder, name, &entry.options, keep, &mut pause);
         let outdated = self.hand.is_outdated();
         match sight {
             Ok(Sight::Stopped) => Err(Stopped),
