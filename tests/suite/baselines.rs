@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::net::UdpSocket;
 use std::os::unix::net::UnixDatagram;
 
 use fim::digest::{Answer, Collector, Request, bucket};
@@ -149,4 +150,59 @@ fn this_hosts_own_baseline_comes_back_in_silence() {
 
     fs::write(suite.watched().join("later"), "one").expect("write");
     suite.until_alert(554, "/later'");
+}
+
+const SERVER: &str = "<ossec_config>
+  {rules}
+  <syscheck><disabled>yes</disabled><alert_new_files>yes</alert_new_files></syscheck>
+  <rootcheck><disabled>yes</disabled></rootcheck>
+  <remote><connection>secure</connection><port>{port}</port><local_ip>127.0.0.1</local_ip></remote>
+</ossec_config>
+";
+const CLIENT: &str = "<ossec_config>
+  <client><server-ip>127.0.0.1</server-ip><port>{port}</port><notify_time>1</notify_time></client>
+  <syscheck>
+    <frequency>3600</frequency>
+    <directories check_all=\"yes\" realtime=\"yes\">{watched}</directories>
+  </syscheck>
+  <rootcheck><disabled>yes</disabled></rootcheck>
+</ossec_config>
+";
+
+fn installed(conf: &str, kind: &str, port: u16) -> Suite {
+    let suite = Suite::new(&conf.replace("{port}", &port.to_string()));
+    let root = suite.root();
+    fs::write(root.join("etc/ossec-init.conf"), format!("TYPE=\"{kind}\"\n")).expect("type");
+    fs::write(root.join("etc/client.keys"), "001 web01 any b36a57fe13309749\n").expect("keys");
+    fs::create_dir_all(root.join("queue/spool")).expect("spool");
+    suite
+}
+
+/// All programs are real here: analysisd, remoted, agentd, syscheckd.
+#[test]
+fn an_agents_baseline_comes_back_over_the_wire_and_what_was_altered_is_told() {
+    let free = UdpSocket::bind("127.0.0.1:0").and_then(|socket| socket.local_addr());
+    let port = free.expect("a free port").port();
+    let (server, agent) = (installed(SERVER, "server", port), installed(CLIENT, "agent", port));
+    for n in 0..100 {
+        fs::write(agent.watched().join(format!("file{n}")), "one").expect("write");
+    }
+    server.start();
+    agent.start();
+    let name = format!("queue/syscheck/{LOCATION}");
+    let (database, marker) =
+        (server.root().join(&name), server.root().join(format!("queue/syscheck/.{LOCATION}.cpt")));
+    let files = || server.read(&name).lines().filter(|line| !line.starts_with('#')).count();
+    server.until("the baseline", || marker.exists() && files() == 100);
+
+    let clear = || {
+        let output = server.program("syscheck_control").args(["-u", "001"]).output().expect("runs");
+        assert!(output.status.success() && !database.exists(), "{}", text(&output));
+    };
+    clear();
+    server.until("the baseline again", || marker.exists() && files() == 100);
+    assert_eq!(server.count(554), 0, "{}", server.alerts());
+
+    fs::write(agent.watched().join("file7"), "three").expect("write");
+    server.until_alert(550, "/file7'");
 }
