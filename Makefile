@@ -24,7 +24,7 @@ test: ## Run all tests (with cargo-nextest if it is installed)
 	then echo '$(CARGO) nextest run --workspace --locked'; $(CARGO) nextest run --workspace --locked; \
 	else echo '$(CARGO) test --workspace --locked'; $(CARGO) test --workspace --locked; fi
 
-demo: build ## Watch the suite catch an attack, in a temporary root, without root rights
+demo: build ## Watch the suite catch attacks: one host, then a manager and two agents; without root rights
 	@sh tests/demo.sh
 
 bench: build ## Measure throughput, latency and memory
