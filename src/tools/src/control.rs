@@ -11,6 +11,7 @@ mod diagnose;
 mod log_tail;
 mod process_list;
 mod report;
+mod scan_figures;
 mod start;
 mod status;
 mod stop;

@@ -1,5 +1,6 @@
 //! `syscheck_control`: what changed on hosts' disks, by the manager's integrity databases; resets, compares and signs them.
 
+mod ask;
 mod clear;
 mod compare;
 mod database;
@@ -23,6 +24,9 @@ const WORDS: &[Word] = &[
     Word { name: "compare", least: 2, most: 2 },
     Word { name: "rare", least: 0, most: 1 },
     Word { name: "maintenance", least: 1, most: 1 },
+    Word { name: "scan", least: 0, most: 0 },
+    Word { name: "pause", least: 0, most: 0 },
+    Word { name: "resume", least: 0, most: 0 },
     Word { name: "sign", least: 0, most: 0 },
     Word { name: "verify", least: 0, most: 0 },
     Word { name: "key", least: 1, most: 1 },
@@ -46,6 +50,8 @@ syscheck_control: what changed on the disks of agents
   syscheck_control --rare [<n>]  Content that at most <n> hosts have (without it: 1)
   syscheck_control --maintenance enable|disable|status|end -i <id>
                                  As agent_control -M
+  syscheck_control --scan | --pause | --resume
+                                 Has this host scan now, lets its scans rest, lets them go on
   syscheck_control --sign [-i <id>]
                                  Signs a baseline, with a key that is made when there is none
   syscheck_control --verify [-i <id>]
@@ -56,7 +62,7 @@ syscheck_control: what changed on the disks of agents
     -s    The answer as comma-separated values
     -j    The answer as one JSON object (also: --json)
     -V -h Version, this help
-  A scan is asked for with agent_control -r -u <id>.
+  A scan of an agent is asked for with agent_control -r -u <id>.
 ";
 
 /// The program.
@@ -97,6 +103,12 @@ fn contradiction(options: &Options) -> Option<&'static str> {
         Some("There are words that belong to no option.")
     } else if !ours.is_empty() && (ours.len() > 1 || has("ulcrfzd")) {
         Some("Only one thing at a time; --timeline, --maintenance, --sign and --verify go with -i.")
+    } else if options.value('i').is_some_and(|id| id != LOCAL)
+        && ask::request(ours.iter().copied()).is_some()
+    {
+        Some(
+            "--scan, --pause and --resume are for this host.\n   To run a scan on an agent, use: agent_control -r -u <id>",
+        )
     } else if has("i") && ours.iter().any(|word| ["compare", "rare"].contains(word)) {
         Some("--compare and --rare don't go with -i.")
     } else if ours.iter().all(|word| !["sign", "verify"].contains(word))
@@ -147,6 +159,9 @@ fn answer(world: &World, options: &Options, key: Option<&signed::Key>) -> Result
     }
     if let Some(most) = options.word("rare") {
         return compare::rare(world, most.first().map(String::as_str), form);
+    }
+    if let Some(request) = ask::request(options.words()) {
+        return ask::ask(world, request, form);
     }
     let id = options.value('i').unwrap_or(LOCAL);
     let client = client(world, id, form)?;

@@ -9,7 +9,7 @@ use runtime::{accounts, instance};
 use serde_json::{Map, Value, json};
 
 use crate::control::daemons::{self, DaemonLine};
-use crate::control::{Suite, VERSION, say, supervisor};
+use crate::control::{Suite, VERSION, say, scan_figures, supervisor};
 
 /// Shows it; gives whether all that should run does.
 pub(crate) fn show(suite: &Suite, as_json: bool) -> io::Result<bool> {
@@ -25,6 +25,13 @@ pub(crate) fn show(suite: &Suite, as_json: bool) -> io::Result<bool> {
         } else {
             let verb = if pid.is_some() { "is" } else { "not" };
             say(&format!("{} {verb} running...", line.name));
+            let figures = match line.name {
+                "ossec-syscheckd" if pid.is_some() => {
+                    scan_figures::line(&accounts::read(&suite.root, line.name).unwrap_or_default())
+                }
+                _ => None,
+            };
+            figures.iter().for_each(|line| say(line));
         }
     }
     if as_json {
