@@ -1,0 +1,8 @@
+//! A tree that changes, watched by the real parts (worker, realtime events, baseline, queue), and a manager that writes down what it is told.
+
+#![expect(clippy::unwrap_used, reason = "a panic is the report")]
+
+mod bench;
+mod killed;
+mod realtime;
+mod scans;
