@@ -21,6 +21,8 @@ mod enrolment;
 mod file_to_alert;
 #[path = "suite/hostile.rs"]
 mod hostile;
+#[path = "suite/hosts.rs"]
+mod hosts;
 #[path = "suite/lists.rs"]
 mod lists;
 #[path = "suite/log_to_alert.rs"]
@@ -31,6 +33,8 @@ mod maintenance;
 mod monitord;
 #[path = "suite/nothing_lost.rs"]
 mod nothing_lost;
+#[path = "suite/packages.rs"]
+mod packages;
 #[path = "suite/reload.rs"]
 mod reload;
 #[path = "suite/rootcheck.rs"]

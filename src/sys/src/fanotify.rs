@@ -150,6 +150,20 @@ struct Handle {
 }
 
 fn handle(folder: BorrowedFd<'_>, id: &mut Vec<u8>) -> io::Result<()> {
+    // Linux 6.5: also where the handle could not be opened again (overlayfs); earlier ones refuse the flag.
+    let identify = libc::AT_EMPTY_PATH | AT_HANDLE_FID;
+    match handle_by(folder, identify, id) {
+        Err(error) if error.raw_os_error() == Some(libc::EINVAL) => {
+            handle_by(folder, libc::AT_EMPTY_PATH, id)
+        }
+        done => done,
+    }
+}
+
+/// fcntl.h, Linux 6.5: the handle is only for telling files apart.
+const AT_HANDLE_FID: libc::c_int = 0x200;
+
+fn handle_by(folder: BorrowedFd<'_>, flags: libc::c_int, id: &mut Vec<u8>) -> io::Result<()> {
     let mut handle = Handle { length: MAX_HANDLE as u32, kind: 0, bytes: [0; MAX_HANDLE] };
     let mut mount: libc::c_int = 0;
     // SAFETY: the path is an empty, NUL-terminated string; `handle` says how many bytes it has room for, it and `mount` are
@@ -161,7 +175,7 @@ fn handle(folder: BorrowedFd<'_>, id: &mut Vec<u8>) -> io::Result<()> {
             c"".as_ptr(),
             &raw mut handle,
             &raw mut mount,
-            libc::AT_EMPTY_PATH,
+            flags,
         )
     };
     if status == -1 {

@@ -1,8 +1,9 @@
 //! The gate: changes wait here while dpkg is at work, and are judged when it is done.
 //!
-//! Judged against what dpkg's records say now, and against the index of what they said at the last whole scan: a package that was
-//! in a transaction since, whose shipped digest is the file's, vouches for the change. The caller says when things happen; besides dpkg's
-//! records nothing is read here.
+//! Judged against what dpkg's records say now, and against an index of what they said before: a package that was in a transaction
+//! since, whose shipped digest is the file's, vouches for the change. There are two indexes: of the last transaction, for changes told in
+//! realtime, and of the last whole scan, for those that a scan finds. The caller says when things happen; besides dpkg's records
+//! nothing is read here.
 
 mod judge;
 mod records;
@@ -20,6 +21,8 @@ use records::Records;
 
 /// However long dpkg is at work, a change is told after this time.
 pub const LONGEST_HOLD: Duration = Duration::from_secs(600);
+/// After dpkg is done, and after the last change of a file, it is waited so long: of what only came and went nothing is left by then.
+pub const SETTLES: Duration = Duration::from_millis(1500);
 /// Changes that wait at a time; further ones are told at once.
 const MOST_HELD: usize = 100_000;
 /// Files judged in one turn: each may have to be read.
@@ -59,12 +62,18 @@ pub struct Told<T> {
 pub struct Gate<T> {
     dpkg: Option<Dpkg>,
     index_path: PathBuf,
+    /// As of the last whole scan.
     index: Option<Index>,
+    /// As of the last transaction, if there was one since.
+    latest: Option<Index>,
     held: BTreeMap<Vec<u8>, Held<T>>,
-    now: Option<Now>,
+    /// What changed since either index.
+    now: Option<(Now, Option<Now>)>,
     verdicts: BTreeMap<Vec<u8>, Tally>,
     records: Records,
     looked: Option<(Instant, bool)>,
+    seen_busy: Option<Instant>,
+    noted: Option<Instant>,
 }
 
 #[derive(Debug)]
@@ -72,6 +81,7 @@ struct Held<T> {
     before: Option<Vec<u8>>,
     now: Vec<u8>,
     since: Instant,
+    touched: Instant,
     load: T,
 }
 
@@ -91,16 +101,19 @@ impl<T> Gate<T> {
         let mut gate = Self {
             dpkg,
             index: None,
+            latest: None,
             index_path,
             held: BTreeMap::new(),
             now: None,
             verdicts: BTreeMap::new(),
             records: Records::default(),
             looked: None,
+            seen_busy: None,
+            noted: None,
         };
         gate.index = Index::open(&gate.index_path).ok().flatten();
         if gate.index.is_none() {
-            gate.make_index();
+            gate.index = gate.make_index(&gate.index_path);
         }
         gate
     }
@@ -109,17 +122,19 @@ impl<T> Gate<T> {
     pub fn take(&mut self, asked: Asked<'_>, load: T, now: Instant) -> Option<T> {
         if let Some(held) = self.held.get_mut(asked.path) {
             held.now = asked.now.to_vec();
+            held.touched = now;
             held.load = load;
             return None;
         }
         if self.held.len() >= MOST_HELD || !self.may_be_a_package_s(&asked) {
             return Some(load);
         }
-        if !self.is_busy(now) && !self.something_happened() {
+        if !self.is_busy(now) && !self.happened_since(self.index.as_ref()) {
             return Some(load);
         }
+        log::debug!("waits for dpkg: '{}'", String::from_utf8_lossy(asked.path));
         let before = asked.before.map(<[u8]>::to_vec);
-        let held = Held { before, now: asked.now.to_vec(), since: now, load };
+        let held = Held { before, now: asked.now.to_vec(), since: now, touched: now, load };
         self.held.insert(asked.path.to_vec(), held);
         None
     }
@@ -142,10 +157,7 @@ impl<T> Gate<T> {
     /// When [`Self::turn`] has something to do.
     pub fn next_due(&self, now: Instant) -> Option<Instant> {
         self.dpkg.as_ref()?;
-        (!self.held.is_empty()).then(|| match self.looked {
-            Some((looked, true)) => looked + TICK,
-            _ => now,
-        })
+        (!self.held.is_empty()).then(|| now + TICK / 4)
     }
 
     /// Judges what waits, if dpkg is done: changes that may be told, and summaries to be told as log lines. `read` gives the digests
@@ -180,14 +192,28 @@ impl<T> Gate<T> {
         if self.held.is_empty() && !busy {
             self.now = None;
             events.extend(std::mem::take(&mut self.verdicts).iter().flat_map(summary));
+            self.note_transaction(now);
         }
         (told, events)
     }
 
+    /// Once dpkg is done, and what it changed is judged, another transaction begins from here.
+    fn note_transaction(&mut self, now: Instant) {
+        if self.noted.is_some_and(|noted| now.saturating_duration_since(noted) < TICK) {
+            return;
+        }
+        self.noted = Some(now);
+        if self.happened_since(self.latest.as_ref().or(self.index.as_ref())) {
+            self.latest = self.make_index(&self.index_path.with_extension("latest"));
+        }
+    }
+
     /// A whole scan is through: what dpkg's records say now is what the next one is compared with.
     pub fn scanned(&mut self) {
-        if self.held.is_empty() && self.something_happened() {
-            self.make_index();
+        if self.held.is_empty() && self.happened_since(self.index.as_ref()) {
+            self.index = self.make_index(&self.index_path);
+            self.latest = None;
+            self.records = Records::default();
         }
     }
 
@@ -200,9 +226,14 @@ impl<T> Gate<T> {
     ) -> Told<T> {
         let Held { before, now, load, .. } = held;
         let Some(index) = &self.index else { return Told { path, load, package: None } };
-        let records = self.now.get_or_insert_with(|| Now::read(dpkg, index));
+        let latest = self.latest.as_ref();
+        let (since_scan, since_latest) = self.now.get_or_insert_with(|| {
+            (Now::read(dpkg, index), latest.map(|latest| Now::read(dpkg, latest)))
+        });
         let asked = Asked { path: &path, before: before.as_deref(), now: &now };
-        let verdict = records.judge(dpkg, index, &asked, read);
+        let newer = latest.zip(since_latest.as_mut());
+        let newer = newer.and_then(|(latest, now)| now.judge(dpkg, latest, &asked, read));
+        let verdict = newer.or_else(|| since_scan.judge(dpkg, index, &asked, read));
         let Some((package, vouched)) = verdict else { return Told { path, load, package: None } };
         let tally = self.verdicts.entry(package.name.clone()).or_default();
         (tally.old, tally.new) = (package.old.clone(), package.new.clone());
@@ -216,8 +247,10 @@ impl<T> Gate<T> {
 
     /// What belongs to no package, and is not new, can't be the doing of a package manager's unpacking.
     fn may_be_a_package_s(&self, asked: &Asked<'_>) -> bool {
-        let Some(index) = &self.index else { return false };
-        self.dpkg.is_some() && (asked.before.is_none() || index.owner(asked.path).is_some())
+        let indexes = [&self.latest, &self.index];
+        let is_owned =
+            || indexes.into_iter().flatten().any(|index| index.owner(asked.path).is_some());
+        self.index.is_some() && (asked.before.is_none() || is_owned())
     }
 
     fn is_busy(&mut self, now: Instant) -> bool {
@@ -229,6 +262,7 @@ impl<T> Gate<T> {
                 let busy = dpkg.is_busy();
                 self.looked = Some((now, busy));
                 if busy {
+                    self.seen_busy = Some(now);
                     self.records.seen_busy();
                 }
                 busy
@@ -236,27 +270,22 @@ impl<T> Gate<T> {
         }
     }
 
-    fn something_happened(&self) -> bool {
-        let (Some(dpkg), Some(index)) = (&self.dpkg, &self.index) else { return false };
+    fn happened_since(&self, index: Option<&Index>) -> bool {
+        let (Some(dpkg), Some(index)) = (&self.dpkg, index) else { return false };
         dpkg.log_end() != index.log_end
             || dpkg.changed().is_some_and(|changed| changed > index.made)
     }
 
-    fn make_index(&mut self) {
-        let Some(dpkg) = &self.dpkg else { return };
-        match Index::make(dpkg, &self.index_path) {
-            Ok(index) => {
-                self.index = Some(index);
-                self.records = Records::default();
-            }
-            Err(error) => {
-                let path = self.index_path.display();
-                log::warn!(
-                    "Unable to note which package owns which file in '{path}': {error}. Files changed \
-                     by package upgrades are told one by one."
-                );
-            }
-        }
+    fn make_index(&self, path: &Path) -> Option<Index> {
+        let made = Index::make(self.dpkg.as_ref()?, path);
+        let made = made.inspect_err(|error| {
+            let path = path.display();
+            log::warn!(
+                "Unable to note which package owns which file in '{path}': {error}. Files changed by \
+                 package upgrades are told one by one."
+            );
+        });
+        made.ok()
     }
 }
 

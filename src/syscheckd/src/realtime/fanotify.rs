@@ -7,7 +7,7 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 
-use sys::fanotify::{Event, Fanotify, FolderId, id};
+use sys::fanotify::{Event, Fanotify, FolderId, events, id};
 
 use super::Touched;
 use crate::look::open_root;
@@ -47,8 +47,28 @@ impl Table {
         Ok(())
     }
 
+    /// What was read means; `who` is told of each path and the process that touched it.
+    pub(super) fn meanings(
+        &mut self,
+        read: &[u8],
+        out: &mut Vec<Touched>,
+        mut who: impl FnMut(&[u8], u32),
+    ) {
+        for event in events(read) {
+            let from = out.len();
+            self.meaning(&event, out);
+            for touched in out.get(from..).unwrap_or_default() {
+                if let Touched::Path { path, .. } = touched
+                    && event.pid != 0
+                {
+                    who(path, event.pid);
+                }
+            }
+        }
+    }
+
     /// The kernel may have merged several events of one name into one, in an order that it does not tell.
-    pub(super) fn meaning(&mut self, event: &Event<'_>, out: &mut Vec<Touched>) {
+    fn meaning(&mut self, event: &Event<'_>, out: &mut Vec<Touched>) {
         if event.is_overflow() {
             return out.push(Touched::Overflow);
         }

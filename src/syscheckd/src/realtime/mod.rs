@@ -2,7 +2,8 @@
 //!
 //! The worker adds a folder's watch before it reads the folder, so that there is no gap; the owner reads the events. An event says only
 //! that a path is worth a look, never what happened: [`Settling`] waits until the path has been quiet for a moment, and then it is looked at.
-//! The best source that is permitted wins: [`fanotify`] names the process too, [`inotify`] needs no privilege.
+//! For each folder the best source wins: [`fanotify`] names the process too, where it is permitted and the file system has file handles;
+//! [`inotify`] needs neither.
 //! Either may lose events when the kernel's queue is full: then the folders are scanned again.
 
 mod fanotify;
@@ -14,7 +15,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use ::inotify::Inotify;
-use sys::fanotify::{Fanotify, events};
+use sys::fanotify::Fanotify;
 
 pub use settling::Settling;
 
@@ -24,13 +25,9 @@ pub use settling::Settling;
 pub struct WatchTable(Arc<Mutex<Table>>);
 
 struct Table {
-    kind: Kind,
+    inotify: inotify::Table,
+    fanotify: Option<fanotify::Table>,
     refused: u64,
-}
-
-enum Kind {
-    Inotify(inotify::Table),
-    Fanotify(fanotify::Table),
 }
 
 /// What an event says.
@@ -49,47 +46,31 @@ pub enum Touched {
     Overflow,
 }
 
-impl Touched {
-    fn path(&self) -> Option<&[u8]> {
-        match self {
-            Self::Path { path, .. } => Some(path),
-            _ => None,
-        }
-    }
-}
-
-/// The kernel's event queue.
+/// The kernel's event queues.
 pub struct Realtime {
-    source: Source,
+    inotify: Inotify,
+    group: Option<Arc<Fanotify>>,
     table: WatchTable,
     buffer: Vec<u8>,
 }
 
-enum Source {
-    Inotify(Inotify),
-    Fanotify(Arc<Fanotify>),
-}
-
 impl Realtime {
-    /// An event queue without watches: on this group, when there is one.
+    /// Event queues without watches; with this group, when there is one.
     ///
     /// # Errors
     /// When the system has no more of them (`fs.inotify.max_user_instances`).
     pub fn new(group: Option<&Arc<Fanotify>>) -> io::Result<Self> {
-        let (source, kind) = match group {
-            Some(group) => {
-                group.clear()?;
-                let table = fanotify::Table::new(group.clone());
-                (Source::Fanotify(group.clone()), Kind::Fanotify(table))
-            }
-            None => {
-                let inotify = Inotify::init()?;
-                let table = inotify::Table::new(inotify.watches());
-                (Source::Inotify(inotify), Kind::Inotify(table))
-            }
+        let inotify = Inotify::init()?;
+        if let Some(group) = group {
+            group.clear()?;
+        }
+        let table = Table {
+            inotify: inotify::Table::new(inotify.watches()),
+            fanotify: group.cloned().map(fanotify::Table::new),
+            refused: 0,
         };
-        let table = WatchTable(Arc::new(Mutex::new(Table { kind, refused: 0 })));
-        Ok(Self { source, table, buffer: vec![0; 1 << 16] })
+        let table = WatchTable(Arc::new(Mutex::new(table)));
+        Ok(Self { inotify, group: group.cloned(), table, buffer: vec![0; 1 << 16] })
     }
 
     /// The watched folders.
@@ -97,45 +78,37 @@ impl Realtime {
         self.table.clone()
     }
 
-    /// Reads what has come, up to a buffer full; empty when there is nothing (more). `who` is told of each path that a process touched,
-    /// while that process may still be there to be asked; it is never told by a source that doesn't know.
-    pub fn read(&mut self, mut who: impl FnMut(&[u8], u32)) -> Vec<Touched> {
-        let Self { source, table, buffer } = self;
-        let mut table = table.lock();
-        let read = match (source, &mut table.kind) {
-            (Source::Inotify(inotify), Kind::Inotify(table)) => inotify
-                .read_events(buffer)
-                .map(|events| events.filter_map(|event| table.meaning(&event)).collect()),
-            (Source::Fanotify(group), Kind::Fanotify(table)) => group.read(buffer).map(|read| {
-                let mut touched = Vec::new();
-                for event in events(read) {
-                    let from = touched.len();
-                    table.meaning(&event, &mut touched);
-                    let paths = touched.get(from..).unwrap_or_default().iter();
-                    for path in paths.filter(|_| event.pid != 0).filter_map(Touched::path) {
-                        who(path, event.pid);
-                    }
-                }
-                touched
-            }),
-            _ => Ok(Vec::new()),
-        };
-        read.unwrap_or_else(|error: io::Error| match error.kind() {
-            io::ErrorKind::WouldBlock => Vec::new(),
+    /// Readable when something has come.
+    pub fn fds(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+        let group = self.group.as_ref().map(|group| group.as_fd());
+        group.into_iter().chain([self.inotify.as_fd()])
+    }
+
+    /// Reads what has come, up to a buffer full of each source; empty when there is nothing (more). `who` is told of each path that a
+    /// process touched, while that process may still be there to be asked; it is never told by a source that doesn't know.
+    pub fn read(&mut self, who: impl FnMut(&[u8], u32)) -> Vec<Touched> {
+        let mut touched = Vec::new();
+        let lost = |error: io::Error| match error.kind() {
+            io::ErrorKind::WouldBlock => None,
             _ => {
                 log::error!("Unable to read real time events: {error}. Scanning again.");
-                vec![Touched::Overflow]
+                Some(Touched::Overflow)
             }
-        })
-    }
-}
-
-impl AsFd for Realtime {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        match &self.source {
-            Source::Inotify(inotify) => inotify.as_fd(),
-            Source::Fanotify(group) => (**group).as_fd(),
+        };
+        let Self { inotify, group, table, buffer } = self;
+        let mut table = table.lock();
+        let Table { inotify: folders, fanotify: handles, .. } = &mut *table;
+        if let (Some(group), Some(handles)) = (group, handles) {
+            match group.read(buffer) {
+                Ok(read) => handles.meanings(read, &mut touched, who),
+                Err(error) => touched.extend(lost(error)),
+            }
         }
+        match inotify.read_events(buffer) {
+            Ok(events) => touched.extend(events.filter_map(|event| folders.meaning(&event))),
+            Err(error) => touched.extend(lost(error)),
+        }
+        touched
     }
 }
 
@@ -143,13 +116,11 @@ impl WatchTable {
     /// Watches a folder; watching it again is no harm. What cannot be watched is counted, and said the first time.
     pub fn watch(&self, folder: &[u8]) {
         let mut table = self.lock();
-        let (watched, remedy) = match &mut table.kind {
-            Kind::Inotify(table) => {
-                (table.watch(folder), "raise fs.inotify.max_user_watches (sysctl)")
-            }
-            Kind::Fanotify(table) => {
-                (table.watch(folder), "raise fs.fanotify.max_user_marks (sysctl)")
-            }
+        let Table { inotify, fanotify, .. } = &mut *table;
+        // Not every file system has what fanotify needs.
+        let watched = match fanotify.as_mut().map(|handles| handles.watch(folder)) {
+            Some(Ok(())) => Ok(()),
+            _ => inotify.watch(folder),
         };
         let Err(error) = watched else { return };
         // Gone meanwhile: its own folder's events tell.
@@ -162,7 +133,7 @@ impl WatchTable {
             log::error!(
                 "Unable to add directory to real time monitoring: '{folder}'. {error}. Its changes \
                  are found by scans only; further ones are counted. If there is no space left, \
-                 {remedy}."
+                 raise fs.inotify.max_user_watches (sysctl)."
             );
         }
     }
@@ -170,10 +141,8 @@ impl WatchTable {
     /// How many folders are watched, and how many could not be.
     pub fn counts(&self) -> (u64, u64) {
         let table = self.lock();
-        let watched = match &table.kind {
-            Kind::Inotify(table) => table.len(),
-            Kind::Fanotify(table) => table.len(),
-        };
+        let handles = table.fanotify.as_ref().map_or(0, fanotify::Table::len);
+        let watched = table.inotify.len() + handles;
         (watched as u64, table.refused)
     }
 

@@ -129,6 +129,15 @@ fn a_deleted_watched_folder_is_told() {
 }
 
 #[test]
+fn file_systems_without_handles_are_watched_all_the_same() {
+    // proc(5) has none, on kernels of any age.
+    for realtime in sources() {
+        realtime.table().watch(b"/proc/self");
+        assert_eq!(realtime.table().counts(), (1, 0));
+    }
+}
+
+#[test]
 fn a_mount_is_watched_as_a_whole() {
     // Only in a mount namespace of one's own may a test mount; elsewhere `/proc/self/mounts` names what there is.
     let Some(mut realtime) = sources().into_iter().nth(1) else { return };

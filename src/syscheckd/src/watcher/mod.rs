@@ -220,9 +220,13 @@ impl Watcher {
         self.look_at_settled(now.instant);
         self.begin_scan_if_due(now);
         self.give_jobs();
-        self.open_gate(now.instant);
         self.answer(now.instant);
+        let looked = self.jobs.is_empty() && self.settling.is_empty() && self.worker.has_looked();
         self.take_news(now.instant);
+        // What is on its way may change what is told of a package's files.
+        if looked {
+            self.open_gate(now.instant);
+        }
         self.give_jobs();
         self.transmit(now.instant);
         !self.worker.is_dead()
@@ -252,7 +256,7 @@ impl Watcher {
             let out = if self.sender.wants_write() { PollFlags::OUT } else { PollFlags::empty() };
             ready.push(PollFd::from_borrowed_fd(fd, PollFlags::IN | out));
         }
-        ready.extend(self.realtime.as_ref().map(|realtime| reads(realtime.as_fd())));
+        ready.extend(self.realtime.iter().flat_map(Realtime::fds).map(reads));
         ready.extend(self.who.audit_fd().map(reads));
         ready.extend(self.control.as_ref().map(|control| reads(control.as_fd())));
         // With a full queue the news wait, however many there be.

@@ -45,6 +45,7 @@ impl Watcher {
     }
 
     fn digest(&mut self, news: News, now: Instant) {
+        log::trace!("{news:?}");
         match news {
             News::File { path, attributes, mark, unreadable, content } => {
                 self.counts.unreadable += u64::from(unreadable);

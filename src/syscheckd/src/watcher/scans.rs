@@ -12,6 +12,8 @@ use crate::worker::{Job, Place, Scan, Scope};
 
 /// Where the place of a running scan is remembered, in the baseline.
 const PLACE: &str = "scan";
+/// There, in the baseline, once a scan of everything has come to its end.
+const COMPLETE: &str = "complete";
 
 impl Watcher {
     pub(super) fn begin_scan_if_due(&mut self, now: &Moment) {
@@ -54,7 +56,9 @@ impl Watcher {
         let from = self.baseline.recall(PLACE).and_then(|place| read_place(&place));
         let from = from.filter(|_| scope == Scope::All);
         self.scans += 1;
-        self.first = self.counts.scans == 0 && self.baseline.is_empty();
+        // A first scan that was cut short is still the first one.
+        let is_first = self.counts.scans == 0 && self.baseline.recall(COMPLETE).is_none();
+        self.first = scope == Scope::All && is_first;
         self.scan = Some(ScanState::begin(scope, now, self.worker.progress()));
         if scope == Scope::All {
             self.say(Message::Note(Cow::Borrowed(b"Starting syscheck scan.")));
@@ -93,6 +97,7 @@ impl Watcher {
         }
         let first = std::mem::take(&mut self.first);
         self.baseline.remember(PLACE, b"");
+        self.baseline.remember(COMPLETE, b"1");
         self.counts.scans += 1;
         scan.account(now, self.worker.progress(), &mut self.counts);
         self.schedule.scanned(now);

@@ -109,7 +109,9 @@ impl Hand {
 
     /// Looks at a path again: after an event, or because a scan missed it.
     fn look_anew(&mut self, path: &[u8]) -> Result<(), Stopped> {
-        Walk::plain(self, Pace::Brisk).look_anew(path)
+        Walk::plain(self, Pace::Brisk).look_anew(path)?;
+        self.progress.looks.fetch_add(1, Ordering::Release);
+        Ok(())
     }
 
     /// Whether the running job is to be given up.

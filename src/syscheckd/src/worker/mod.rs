@@ -117,6 +117,8 @@ pub struct Progress {
     pub bytes: AtomicU64,
     /// Folders gone through.
     pub folders: AtomicU64,
+    /// Looks at single paths that were done.
+    looks: AtomicU64,
     /// Scans rest by request.
     paused: AtomicBool,
 }
@@ -143,6 +145,8 @@ pub struct Worker {
     wake: Arc<OwnedFd>,
     stop: Arc<AtomicBool>,
     progress: Arc<Progress>,
+    /// Looks at single paths that were asked for.
+    looks: u64,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -168,19 +172,36 @@ impl Worker {
         let thread = std::thread::Builder::new()
             .name("worker".to_owned())
             .spawn(move || drop(hand.work()))?;
-        Ok(Self { jobs: Some(jobs), news: Some(news), wake, stop, progress, thread: Some(thread) })
+        Ok(Self {
+            jobs: Some(jobs),
+            news: Some(news),
+            wake,
+            stop,
+            progress,
+            looks: 0,
+            thread: Some(thread),
+        })
     }
 
     /// Gives a job, or gives it back when too many wait.
     ///
     /// # Errors
     /// The job itself.
-    pub fn offer(&self, job: Job) -> Result<(), Job> {
+    pub fn offer(&mut self, job: Job) -> Result<(), Job> {
         use std::sync::mpsc::TrySendError;
+        let is_look = matches!(job, Job::Look(_));
         match self.jobs.as_ref().map(|jobs| jobs.try_send(job)) {
-            None | Some(Ok(())) => Ok(()),
+            None | Some(Ok(())) => {
+                self.looks += u64::from(is_look);
+                Ok(())
+            }
             Some(Err(TrySendError::Full(job) | TrySendError::Disconnected(job))) => Err(job),
         }
+    }
+
+    /// Whether all single paths were looked at; what was seen there is among the news.
+    pub fn has_looked(&self) -> bool {
+        self.progress.looks.load(Ordering::Acquire) == self.looks
     }
 
     /// The next news, if there is one.

@@ -66,7 +66,7 @@ impl System {
             let content = self.files.get(path)?;
             Some((Md5::digest(content).into(), Sha256::digest(content).into()))
         };
-        let (told, events) = gate.turn(Instant::now(), &mut read);
+        let (told, events) = gate.turn(Instant::now() + 2 * SETTLES, &mut read);
         (told, events.into_iter().map(|event| String::from_utf8(event).unwrap()).collect())
     }
 }
@@ -188,7 +188,8 @@ fn while_dpkg_is_at_work_changes_wait() {
 
     drop(dpkg.stdin.take());
     dpkg.wait().unwrap();
-    let (told, _) = gate.turn(now + 2 * TICK, &mut |_| None);
+    assert_eq!(gate.turn(now + TICK, &mut |_| None).0, vec![], "the last moment is waited for");
+    let (told, _) = gate.turn(now + 10 * TICK, &mut |_| None);
     assert_eq!(told.len(), 1);
 }
 

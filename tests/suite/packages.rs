@@ -1,0 +1,143 @@
+//! A package manager at work: what it leaves as shipped is one summary, what is changed by hand is an alert.
+//!
+//! Real dpkg and apt-get, in a mount namespace of the test's own, on top of this machine's file system: nothing of it reaches the
+//! machine. Needs root and an overlay file system; elsewhere it says that it is skipped.
+
+use std::fs;
+use std::io::{BufRead, BufReader, Write};
+use std::path::Path;
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+
+use crate::harness::Suite;
+
+const CONF: &str = "<ossec_config>
+  {rules}
+  <syscheck>
+    <frequency>3600</frequency>
+    <alert_new_files>yes</alert_new_files>
+    <directories check_all=\"yes\" realtime=\"yes\">/usr/share/oxsec-probe</directories>
+  </syscheck>
+</ossec_config>
+";
+
+/// Makes the namespace, then runs a shell in it. `$1` is a folder that both sides see.
+const ENTER: &str = r#"set -e
+mkdir "$1/over"
+mount -t tmpfs tmpfs "$1/over"
+mkdir "$1/over/up" "$1/over/work" "$1/over/all"
+all="$1/over/all"
+mount -t overlay overlay -o "lowerdir=/,upperdir=$1/over/up,workdir=$1/over/work" "$all"
+for folder in proc sys dev; do mount --rbind "/$folder" "$all/$folder"; done
+mount --bind "$1" "$all$1"
+export OXSEC_ROOT="$1/root" OXSEC_STAY_USER=1 DEBIAN_FRONTEND=noninteractive
+exec chroot "$all" sh
+"#;
+
+/// A shell in the namespace.
+struct Inside {
+    shell: Child,
+    stdin: ChildStdin,
+    stdout: BufReader<ChildStdout>,
+}
+
+impl Inside {
+    /// `None` where it is not permitted.
+    fn enter(suite: &Suite) -> Option<Self> {
+        let folder = suite.root().parent()?.to_owned();
+        let mut shell = Command::new("unshare")
+            .args(["--mount", "--propagation", "private", "sh", "-c", ENTER, "sh"])
+            .arg(folder)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .ok()?;
+        let (stdin, stdout) = (shell.stdin.take()?, BufReader::new(shell.stdout.take()?));
+        let mut inside = Self { shell, stdin, stdout };
+        let works = inside.run("command -v dpkg-deb apt-get && test -e /var/lib/dpkg/status");
+        works.0.then_some(inside)
+    }
+
+    /// Runs a command; whether it succeeded, and what it said.
+    fn run(&mut self, command: &str) -> (bool, String) {
+        let line = format!("{{ {command} ; }} 2>&1; echo \"done: $?\"\n");
+        if self.stdin.write_all(line.as_bytes()).is_err() {
+            return (false, String::new());
+        }
+        let mut said = String::new();
+        loop {
+            let from = said.len();
+            if self.stdout.read_line(&mut said).unwrap_or(0) == 0 {
+                return (false, said);
+            }
+            if let Some(status) = said[from..].strip_prefix("done: ") {
+                return (status.trim() == "0", said);
+            }
+        }
+    }
+
+    fn must(&mut self, command: &str) {
+        let (well, said) = self.run(command);
+        assert!(well, "{command}: {said}");
+    }
+}
+
+impl Drop for Inside {
+    fn drop(&mut self) {
+        self.run("\"$OXSEC_ROOT/bin/ossec-control\" stop");
+        let _ = self.stdin.write_all(b"exit\n");
+        let _ = self.shell.wait();
+    }
+}
+
+/// Builds `oxsec-probe` of this version with 120 files, the first `changed` of which bear the version.
+fn build(folder: &Path, version: &str, changed: usize) {
+    let tree = folder.join(version);
+    let share = tree.join("usr/share/oxsec-probe");
+    fs::create_dir_all(&share).expect("folder");
+    fs::create_dir_all(tree.join("DEBIAN")).expect("folder");
+    let control = format!(
+        "Package: oxsec-probe\nVersion: {version}\nArchitecture: all\nMaintainer: nobody <nobody@localhost>\nDescription: for a test\n"
+    );
+    fs::write(tree.join("DEBIAN/control"), control).expect("control");
+    for number in 0..120 {
+        let content = if number < changed { version } else { "the same" };
+        fs::write(share.join(format!("file{number:03}")), content).expect("file");
+    }
+    let built = Command::new("dpkg-deb")
+        .args(["--root-owner-group", "--build"])
+        .arg(&tree)
+        .arg(folder.join(format!("{version}.deb")))
+        .output()
+        .expect("dpkg-deb runs");
+    assert!(built.status.success(), "{built:?}");
+}
+
+#[test]
+fn a_package_is_one_summary_and_what_is_changed_by_hand_an_alert() {
+    let suite = Suite::new(CONF);
+    let Some(mut inside) = Inside::enter(&suite) else {
+        return println!("skipped: no mount namespace with dpkg and apt-get here (root is needed)");
+    };
+    build(&suite.watched(), "1.0", 0);
+    build(&suite.watched(), "2.0", 40);
+    inside.must("\"$OXSEC_ROOT/bin/ossec-control\" start");
+    suite.until("the baseline", || suite.root().join("queue/syscheck/.syscheck.cpt").exists());
+    let packages = suite.watched();
+    let install = |version: &str| {
+        let package = packages.join(version).display().to_string();
+        format!("apt-get install -y --allow-downgrades {package}.deb </dev/null")
+    };
+
+    inside.must(&install("1.0"));
+    suite.until_alert(190_742, "oxsec-probe (none) -> 1.0: 120 files as shipped");
+    inside.must(&install("2.0"));
+    suite.until_alert(190_742, "oxsec-probe 1.0 -> 2.0: 40 files as shipped");
+    let noise = suite.alerts().matches("/usr/share/oxsec-probe/").count();
+    assert_eq!(noise, 0, "{}", suite.alerts());
+    assert!(suite.read("logs/fim_packages.log").contains("/usr/share/oxsec-probe/file119"));
+
+    inside.must("echo evil >/usr/share/oxsec-probe/file007");
+    suite.until_alert(550, "/usr/share/oxsec-probe/file007'");
+    inside.must("apt-get remove -y oxsec-probe </dev/null");
+    suite.until_alert(190_742, "oxsec-probe 2.0 -> (none): 120 files removed");
+}
