@@ -8,8 +8,7 @@ use serde_json::Value;
 
 const PURE: &[&str] = &["xml", "pattern", "wire", "fim", "alerts", "rules", "cdb"];
 const EDGES: &[&str] = &["sys", "ipc", "settings", "runtime", "agents"];
-const AGENT_SIDE: &[&str] =
-    &["agentd", "authd", "logcollector", "rootcheck", "syscheckd", "execd"];
+const AGENT_SIDE: &[&str] = &["agentd", "authd", "logcollector", "rootcheck", "syscheckd", "execd"];
 
 /// Our crates, each with our crates that it depends on, directly or not. Tests may use what they like.
 fn reach() -> BTreeMap<String, BTreeSet<String>> {
