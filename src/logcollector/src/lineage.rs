@@ -4,6 +4,7 @@
 //! copied to `log.1` and truncated; the head of the copy tells. Either may have happened several times since we last
 //! looked, so generations may lie between the one that we know and the present file.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::Read;
 use std::ops::RangeBounds;
@@ -13,10 +14,12 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use crate::journal::{Fingerprint, Identity};
-use crate::tail::identity;
+use crate::tail::{Opened, identity};
 
 /// Folders with more entries than this are looked at no further.
 const MAX_ENTRIES: usize = 100_000;
+/// So often it is looked again when files are being moved.
+const MAX_LOOKS: usize = 16;
 /// Heads shorter than this may be equal by chance.
 const MIN_HEAD: usize = 16;
 
@@ -36,17 +39,51 @@ pub(crate) struct Sibling {
 }
 
 /// The files in the folder of `log` that bear the name of one of its rotations, or have one of these inodes.
+///
+/// A rotation that is under way moves them from name to name while we look, and one could be passed over: so it looks again until
+/// nothing has moved.
 pub(crate) fn siblings(log: &Path, inodes: &[u64]) -> Vec<Sibling> {
-    let (Some(folder), Some(name)) = (log.parent(), log.file_name()) else { return Vec::new() };
-    let Ok(entries) = fs::read_dir(folder) else { return Vec::new() };
+    let mut found = Vec::new();
+    for _ in 0..MAX_LOOKS {
+        let before = names(log, inodes);
+        found = before.keys().filter_map(|path| sibling(path)).collect();
+        if names(log, inodes) == before {
+            break;
+        }
+    }
+    found
+}
+
+/// The inodes of such files by their names.
+fn names(log: &Path, inodes: &[u64]) -> BTreeMap<PathBuf, u64> {
+    let (Some(folder), Some(name)) = (log.parent(), log.file_name()) else {
+        return BTreeMap::new();
+    };
+    let Ok(entries) = fs::read_dir(folder) else { return BTreeMap::new() };
     let candidates = entries.take(MAX_ENTRIES).flatten().filter(|entry| {
         let other = entry.file_name();
         inodes.contains(&entry.ino()) || is_rotation(name.as_bytes(), other.as_bytes())
     });
-    candidates
-        .filter(|entry| entry.path() != log)
-        .filter_map(|entry| sibling(&entry.path()))
-        .collect()
+    let named = candidates.map(|entry| (entry.path(), entry.ino()));
+    named.filter(|(path, _)| path != log).collect()
+}
+
+impl Sibling {
+    /// Opens it, wherever in the folder of `log` it has been moved to in the meantime. `None` when it is gone.
+    pub(crate) fn open(&self, log: &Path) -> Option<Opened> {
+        let is_it = |opened: &Opened| opened.identity == self.identity;
+        let mut path = self.path.clone();
+        for _ in 0..MAX_LOOKS {
+            if let Some(opened) = Opened::at(&path).ok().filter(is_it) {
+                return Some(opened);
+            }
+            let now = siblings(log, &[self.identity.inode]);
+            let moved = now.into_iter().find(|s| s.identity == self.identity);
+            // The name of the log itself is no sibling's.
+            path = moved.map_or_else(|| log.to_owned(), |s| s.path);
+        }
+        None
+    }
 }
 
 fn sibling(path: &Path) -> Option<Sibling> {

@@ -40,7 +40,7 @@ impl Watch {
             }
             let found = lineage::find_moved(&wanted, &siblings)
                 .or_else(|| lineage::find_copy(&wanted, &siblings));
-            match found.and_then(|sibling| Opened::at(&sibling.path).ok()) {
+            match found.and_then(|sibling| sibling.open(&self.path)) {
                 Some(opened) => {
                     newest = newest.max(Some(opened.modified));
                     self.resume_one(opened, key, &fact, offset, desk);
@@ -175,9 +175,7 @@ impl Watch {
         };
         let mut count = 0;
         for sibling in found {
-            if let Ok(opened) = Opened::at(&sibling.path)
-                && opened.identity == sibling.identity
-            {
+            if let Some(opened) = sibling.open(&self.path) {
                 self.insert(at + count, opened, None, desk);
                 if let Some(tail) = self.generations.get_mut(at + count) {
                     tail.found_beside = true;
@@ -229,8 +227,7 @@ impl Watch {
             offset: tail.offset(),
         };
         let siblings = lineage::siblings(&self.path, &[]);
-        let copy =
-            lineage::find_copy(&wanted, &siblings).and_then(|copy| Opened::at(&copy.path).ok());
+        let copy = lineage::find_copy(&wanted, &siblings).and_then(|copy| copy.open(&self.path));
         let mut next = at + 1;
         let Some(tail) = self.generations.get_mut(at) else { return Ok(()) };
         if let Some(copy) = copy {
