@@ -13,6 +13,7 @@ pub mod pace;
 mod packages;
 mod scan;
 mod scene;
+pub mod sockets;
 #[cfg(test)]
 mod testing;
 mod walk;

@@ -14,6 +14,7 @@ use settings::Rootcheck;
 use sha1::Sha1;
 use sha2::Sha256;
 
+use crate::grammar::without_slashes;
 use crate::pace::{Pace, Stopped};
 
 /// Largest file whose digests are told.
@@ -90,7 +91,7 @@ pub(crate) fn shown(path: &Path) -> Vec<u8> {
 
 /// `path` below `base`, whether or not it begins with `/`.
 pub(crate) fn below(base: &Path, path: &[u8]) -> PathBuf {
-    let path = path.strip_prefix(b"/").unwrap_or(path);
+    let path = without_slashes(path);
     let base = if base.as_os_str().is_empty() { Path::new("/") } else { base };
     base.join(OsStr::from_bytes(path))
 }

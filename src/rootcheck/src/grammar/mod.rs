@@ -91,6 +91,12 @@ fn cut<'a>(text: &'a [u8], separator: &[u8]) -> Option<(&'a [u8], &'a [u8])> {
     Some((text.get(..at)?, text.get(at + separator.len()..)?))
 }
 
+/// A path without the `/` that it begins with, be they several: joined to another, it stays below that.
+pub(crate) fn without_slashes(path: &[u8]) -> &[u8] {
+    let from = path.iter().position(|&b| b != b'/').unwrap_or(path.len());
+    path.get(from..).unwrap_or_default()
+}
+
 #[cfg(test)]
 mod tests {
     use std::fs;

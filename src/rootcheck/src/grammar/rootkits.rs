@@ -3,7 +3,7 @@
 //! The path is relative to the checked root. `*/name` stands for a file of that name in any folder of the system. What follows `::` is
 //! for the reader of the list.
 
-use crate::grammar::{Complaint, ComplaintKind, MAX_LINE, MAX_LINES, cut, lines};
+use crate::grammar::{Complaint, ComplaintKind, MAX_LINE, MAX_LINES, cut, lines, without_slashes};
 
 /// A list, read.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -52,7 +52,8 @@ impl Rootkits {
         let (path, rest) = cut(line, b"!").filter(|_| line.len() <= MAX_LINE)?;
         let rootkit = cut(rest, b"::").map_or(rest, |(name, _)| name).trim_ascii();
         let path = path.trim_ascii();
-        let path = path.strip_prefix(b"/").unwrap_or(path);
+        // All of them: `//x` joined to the checked root would leave it.
+        let path = without_slashes(path);
         let name = path.strip_prefix(b"*/");
         let is_bad_name = name.is_some_and(|name| name.is_empty() || name.contains(&b'/'));
         let goes_up = path.split(|&b| b == b'/').any(|part| part == b"..");
@@ -74,7 +75,7 @@ mod tests {
     #[test]
     fn a_line_is_a_path_and_a_whole_name() {
         let list = Rootkits::parse(
-            b"# comment\n\n/tmp/.a b \t! Demo kit ::/x ! y\netc/x!Kit\r\n*/k.so ! Any ::x\n",
+            b"# comment\n\n//tmp/.a b \t! Demo kit ::/x ! y\netc/x!Kit\r\n*/k.so ! Any ::x\n",
         );
         assert_eq!(list.files, [file("tmp/.a b", "Demo kit"), file("etc/x", "Kit")]);
         assert_eq!(list.anywhere, [file("k.so", "Any")]);
