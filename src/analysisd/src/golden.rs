@@ -10,10 +10,10 @@ use serde_json::Value;
 use crate::response::write_ar_conf;
 use crate::testing::{folders, judge, setup, text};
 
-fn recorded() -> Option<PathBuf> {
+fn recorded(name: &str) -> Option<PathBuf> {
     let default = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/golden");
     let golden = PathBuf::from(std::env::var("GOLDEN_DIR").unwrap_or_else(|_| default.to_owned()));
-    let run = golden.join("analysis/sample_run");
+    let run = golden.join(name);
     if run.is_dir() && golden.join("../ossec-ruleset/rules").is_dir() {
         return Some(run);
     }
@@ -94,7 +94,7 @@ fn as_the_original(archives: &str) -> String {
 
 #[test]
 fn golden_sample_run_of_the_daemon() {
-    let Some(run) = recorded() else { return };
+    let Some(run) = recorded("analysis/sample_run") else { return };
     let folder = tempfile::tempdir().unwrap();
     let root = folder.path();
     install(&run, root);
@@ -130,5 +130,56 @@ fn golden_sample_run_of_the_daemon() {
         root.join("queue/diff/ossec-golden/533/last-entry").exists(),
         "check_diff keeps the output"
     );
+    assert!(wrong.is_empty(), "{} differences:\n{}", wrong.len(), wrong.join("\n"));
+}
+
+/// Alerts without their numbers, sorted: the original's threads shuffle them.
+fn unnumbered(alerts: &str) -> Vec<String> {
+    let numbered = alerts.split("** Alert ").skip(1);
+    let mut alerts: Vec<String> = numbered
+        .map(|alert| {
+            let (time, rest) = alert.split_once('.').unwrap();
+            format!("{time} {}", rest.trim_start_matches(|c: char| c.is_ascii_digit()))
+        })
+        .collect();
+    alerts.sort();
+    alerts
+}
+
+/// The same of JSON, without the count of firings too, which those threads read after one another.
+fn unnumbered_json(alerts: &str) -> Vec<String> {
+    let mut alerts: Vec<String> = alerts
+        .lines()
+        .map(|row| {
+            let mut row = serde_json::from_str::<Value>(row).unwrap();
+            row["id"] = Value::Null;
+            row["rule"].as_object_mut().unwrap().shift_remove("firedtimes");
+            row.to_string()
+        })
+        .collect();
+    alerts.sort();
+    alerts
+}
+
+#[test]
+fn golden_findings_of_rootcheck_become_the_recorded_alerts() {
+    let Some(run) = recorded("host/rootcheck") else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path();
+    install(&run, root);
+    let rows = text(&run.join("queue_messages.jsonl"));
+    let messages = rows.lines().map(|row| {
+        let row = serde_json::from_str::<Value>(row).unwrap();
+        let time = if row["step"] == "scan1" { 1_795_220_513 } else { 1_795_220_523 };
+        (time, row["msg"].as_str().unwrap().trim_end_matches('\0').to_owned())
+    });
+    judge(root, setup(root, "goldenhost"), 2, messages);
+    let pair = |name: &str| (text(&root.join("logs/alerts").join(name)), text(&run.join(name)));
+    let (ours, theirs) = pair("alerts.log");
+    let (ours, theirs) = (unnumbered(&ours).join(""), unnumbered(&theirs).join(""));
+    let mut wrong = differences("alerts.log", &ours, &theirs);
+    let (ours, theirs) = pair("alerts.json");
+    let (ours, theirs) = (unnumbered_json(&ours).join("\n"), unnumbered_json(&theirs).join("\n"));
+    wrong.extend(differences("alerts.json", &ours, &theirs));
     assert!(wrong.is_empty(), "{} differences:\n{}", wrong.len(), wrong.join("\n"));
 }

@@ -59,10 +59,10 @@ pub(crate) struct Tables {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Shown {
     /// By all tables there are, or in a way that only one of them knows.
-    ByAll,
-    ByNone,
-    ByProcOnly,
-    ByNetlinkOnly,
+    Everywhere,
+    Nowhere,
+    ProcOnly,
+    NetlinkOnly,
 }
 
 impl Tables {
@@ -71,10 +71,10 @@ impl Tables {
         let in_netlink = self.netlink.as_ref().map(|ports| ports.used.contains(&port));
         let is_bound = self.netlink.as_ref().is_some_and(|ports| ports.bound.contains(&port));
         match (in_proc, in_netlink) {
-            (Some(true), Some(false)) if !is_bound => Shown::ByProcOnly,
-            (Some(false), Some(true)) => Shown::ByNetlinkOnly,
-            (Some(false) | None, Some(false) | None) if !is_bound => Shown::ByNone,
-            _ => Shown::ByAll,
+            (Some(true), Some(false)) if !is_bound => Shown::ProcOnly,
+            (Some(false), Some(true)) => Shown::NetlinkOnly,
+            (Some(false) | None, Some(false) | None) if !is_bound => Shown::Nowhere,
+            _ => Shown::Everywhere,
         }
     }
 }
@@ -119,9 +119,9 @@ pub(crate) fn run(scene: &mut Scene<'_>, views: &dyn Views) -> Result<(), Stoppe
                     break;
                 }
                 let by = match shown {
-                    Shown::ByProcOnly => " In /proc/net, but not shown by netlink.",
-                    Shown::ByNetlinkOnly => " Shown by netlink, but not in /proc/net.",
-                    Shown::ByNone | Shown::ByAll => "",
+                    Shown::ProcOnly => " In /proc/net, but not shown by netlink.",
+                    Shown::NetlinkOnly => " Shown by netlink, but not in /proc/net.",
+                    Shown::Nowhere | Shown::Everywhere => "",
                 };
                 let text = format!(
                     "Port '{port}'({protocol}) hidden. Kernel-level rootkit or trojaned version of netstat.{by}"
@@ -153,9 +153,9 @@ fn suspects(
         scene.pace.step(3)?;
         let shown = tables.shown(port);
         let is_suspect = match shown {
-            Shown::ByAll => false,
-            Shown::ByProcOnly | Shown::ByNetlinkOnly => true,
-            Shown::ByNone => match views.is_taken(protocol, port) {
+            Shown::Everywhere => false,
+            Shown::ProcOnly | Shown::NetlinkOnly => true,
+            Shown::Nowhere => match views.is_taken(protocol, port) {
                 Taken::Yes => true,
                 Taken::No => false,
                 Taken::Denied => {
@@ -180,7 +180,7 @@ fn stay_hidden(views: &dyn Views, protocol: Protocol, suspects: &mut Vec<(u16, S
     let before = views.tables(protocol);
     suspects.retain(|&(port, shown)| {
         before.shown(port) == shown
-            && (shown != Shown::ByNone || views.is_taken(protocol, port) == Taken::Yes)
+            && (shown != Shown::Nowhere || views.is_taken(protocol, port) == Taken::Yes)
     });
     let after = views.tables(protocol);
     suspects.retain(|&(port, shown)| after.shown(port) == shown);
@@ -344,11 +344,11 @@ mod tests {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
         assert_eq!(Linux.is_taken(Protocol::Tcp, port), Taken::Yes);
-        assert_eq!(Linux.tables(Protocol::Tcp).shown(port), Shown::ByAll);
+        assert_eq!(Linux.tables(Protocol::Tcp).shown(port), Shown::Everywhere);
         let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
         let port = socket.local_addr().unwrap().port();
         assert_eq!(Linux.is_taken(Protocol::Udp, port), Taken::Yes);
-        assert_eq!(Linux.tables(Protocol::Udp).shown(port), Shown::ByAll);
+        assert_eq!(Linux.tables(Protocol::Udp).shown(port), Shown::Everywhere);
     }
 
     #[test]
