@@ -21,6 +21,8 @@ mod enrolment;
 mod file_to_alert;
 #[path = "suite/hostile.rs"]
 mod hostile;
+#[path = "suite/hosts.rs"]
+mod hosts;
 #[path = "suite/lists.rs"]
 mod lists;
 #[path = "suite/log_to_alert.rs"]

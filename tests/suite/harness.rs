@@ -15,20 +15,33 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 /// One installation; it is stopped and removed when it goes out of scope.
 pub(crate) struct Suite {
     folder: TempDir,
+    /// The network namespace that its programs run in.
+    namespace: Option<String>,
 }
 
 impl Suite {
     /// Lays out a root with `conf` as its `ossec.conf`, in which `{root}`, `{watched}` and `{rules}` (the shipped
     /// ones) are replaced.
     pub(crate) fn new(conf: &str) -> Self {
-        let suite = Self { folder: tempfile::tempdir().expect("a temporary folder") };
+        Self::of("local", conf, None)
+    }
+
+    /// The same for a `server` or an `agent`, whose programs run in a network namespace.
+    pub(crate) fn of(kind: &str, conf: &str, namespace: Option<String>) -> Self {
+        let suite = Self { folder: tempfile::tempdir().expect("a temporary folder"), namespace };
         fs::create_dir(suite.watched()).expect("folder for watched files");
         let project = Path::new(env!("CARGO_MANIFEST_DIR"));
         let bin = Path::new(env!("CARGO_BIN_EXE_ossec-control"))
             .parent()
             .expect("folder of the programs");
         let mut install = Command::new("sh");
-        install.arg(project.join("install.sh")).args(["--no-build", "--type", "local"]);
+        install.arg(project.join("install.sh")).args([
+            "--no-build",
+            "--type",
+            kind,
+            "--manager",
+            "manager",
+        ]);
         install.arg("--stage").arg(suite.root()).arg("--bin-dir").arg(bin);
         succeeds(&install.output().expect("install.sh runs"));
         suite.configure(conf);
@@ -59,7 +72,15 @@ impl Suite {
 
     /// A program of the suite, ready to be run in this root.
     pub(crate) fn program(&self, name: &str) -> Command {
-        let mut command = Command::new(self.root().join("bin").join(name));
+        let program = self.root().join("bin").join(name);
+        let mut command = match &self.namespace {
+            Some(namespace) => {
+                let mut command = Command::new("ip");
+                command.args(["netns", "exec", namespace]).arg(program);
+                command
+            }
+            None => Command::new(program),
+        };
         command.env("OXSEC_ROOT", self.root()).env("OXSEC_STAY_USER", "1");
         command
     }
