@@ -96,7 +96,11 @@ impl Fanotify {
         // Any folder will do.
         let root = rustix::fs::open("/", rustix::fs::OFlags::DIRECTORY, rustix::fs::Mode::empty())?;
         self.mark(root.as_fd(), libc::FAN_MARK_FLUSH)?;
-        self.mark(root.as_fd(), libc::FAN_MARK_FLUSH | libc::FAN_MARK_FILESYSTEM)
+        match self.mark(root.as_fd(), libc::FAN_MARK_FLUSH | libc::FAN_MARK_FILESYSTEM) {
+            // Those of whole file systems take CAP_SYS_ADMIN: who has given it up since opening the group has none to give up.
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(()),
+            other => other,
+        }
     }
 
     fn mark(&self, folder: BorrowedFd<'_>, flags: libc::c_uint) -> io::Result<()> {
@@ -313,6 +317,27 @@ mod tests {
         assert!(seen.iter().all(|event| event.pid == std::process::id()));
         assert!(seen.iter().any(Event::appeared));
         assert!(!seen.iter().any(Event::is_folder));
+    }
+
+    #[test]
+    fn folders_are_watched_and_given_up_after_privileges_are_gone() {
+        let Some(group) = opened() else { return };
+        let folder = tempfile::tempdir().unwrap();
+        let open = File::open(folder.path()).unwrap();
+        let unprivileged = || {
+            // Of this thread alone.
+            let mut sets = rustix::thread::capabilities(None).unwrap();
+            sets.effective.remove(rustix::thread::CapabilitySet::SYS_ADMIN);
+            rustix::thread::set_capabilities(None, sets).unwrap();
+            group.clear().unwrap();
+            group.watch(open.as_fd()).is_ok()
+        };
+        let watches = std::thread::scope(|scope| scope.spawn(unprivileged).join().unwrap());
+        if !watches {
+            return println!("skipped: this file system has no file handles");
+        }
+        fs::write(folder.path().join("new"), "x").unwrap();
+        assert!(!group.read(&mut vec![0; 8192]).unwrap().is_empty());
     }
 
     #[test]
