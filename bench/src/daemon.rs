@@ -15,18 +15,26 @@ pub struct Daemon {
 impl Daemon {
     /// Starts a daemon in the foreground and waits until it says that it is ready.
     pub fn start(root: &Path, name: &str, cores: Option<&str>) -> Self {
+        match cores {
+            Some(cores) => Self::start_by(root, name, &["taskset", "-c", cores]),
+            None => Self::start_by(root, name, &[]),
+        }
+    }
+
+    /// The same, by a program that starts others.
+    pub fn start_by(root: &Path, name: &str, launcher: &[&str]) -> Self {
         let notify = root.join("var/run/bench-notify");
         let _ = fs::remove_file(&notify);
         let socket = UnixDatagram::bind(&notify).expect("notify socket");
         socket.set_read_timeout(Some(Duration::from_secs(60))).expect("timeout");
         let program = root.join("bin").join(name);
-        let mut command = match cores {
-            Some(cores) => {
-                let mut command = Command::new("taskset");
-                command.args(["-c", cores]).arg(program);
+        let mut command = match launcher {
+            [] => Command::new(program),
+            [first, rest @ ..] => {
+                let mut command = Command::new(first);
+                command.args(rest).arg(program);
                 command
             }
-            None => Command::new(program),
         };
         command
             .arg("-f")
@@ -45,6 +53,15 @@ impl Daemon {
             socket.recv(&mut buffer).unwrap_or_else(|error| panic!("{name} is not ready: {error}"));
         assert!(buffer[..len].starts_with(b"READY=1"), "{name} says it is ready");
         Self { child, ready_after: start.elapsed() }
+    }
+
+    /// Processor time of all threads that it has or had, in hundredths of a second (proc(5): `utime` and `stime`).
+    pub fn cpu_with_ended_threads(&self) -> f64 {
+        let text =
+            fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap_or_default();
+        let behind = text.rsplit_once(')').map_or("", |(_, behind)| behind);
+        let ticks = behind.split_whitespace().skip(11).take(2);
+        ticks.filter_map(|ticks| ticks.parse::<f64>().ok()).sum::<f64>() / 100.0
     }
 
     /// Processor time of all its threads.

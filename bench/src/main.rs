@@ -1,7 +1,8 @@
 //! `oxsec-bench ROOT SPEED RULES [RECORDED]`: measures the suite that is staged in ROOT, with the rules that are installed there, and
 //! the engine alone by the program SPEED with the decoders and rules in RULES. RECORDED holds lines of real hosts.
 //!
-//! `oxsec-bench scan ROOT FOLDER` measures scans of files that it makes in FOLDER.
+//! `oxsec-bench scan ROOT FOLDER` measures scans of files that it makes in FOLDER and of `/usr`, `oxsec-bench realtime ROOT FOLDER` how soon
+//! a change is told.
 //!
 //! Quote CPU per event first: the feeder shares the machine with the daemon, and wall-clock rates are noisy.
 
@@ -9,7 +10,10 @@ mod corpora;
 mod daemon;
 mod engine;
 mod latency;
+mod peers;
+mod realtime;
 mod scan;
+mod trees;
 
 use std::fs;
 use std::os::unix::net::UnixDatagram;
@@ -29,11 +33,13 @@ const REMEMBERED: usize = 150_000;
 
 fn main() {
     let arguments: Vec<PathBuf> = std::env::args().skip(1).map(PathBuf::from).collect();
-    if let [scan, root, folder] = arguments.as_slice()
-        && scan == Path::new("scan")
+    if let [what, root, folder] = arguments.as_slice()
+        && let Some(measure) = of_files(what)
     {
         println!("| measure | value | target |\n|---|---|---|");
-        return scan::scans(root, folder);
+        fs::create_dir_all(folder).expect("a folder for files");
+        let folder = fs::canonicalize(folder).expect("the way to it");
+        return measure(root, &folder);
     }
     let [root, speed, rules, recorded @ ..] = arguments.as_slice() else {
         panic!("usage: oxsec-bench ROOT SPEED RULES [RECORDED]");
@@ -48,6 +54,15 @@ fn main() {
     }
     Speed { program: speed, rules }.measure();
     latency::latency(root);
+}
+
+/// What is measured of `ossec-syscheckd`, in files that are made in a folder.
+fn of_files(what: &Path) -> Option<fn(&Path, &Path)> {
+    match what.to_str()? {
+        "scan" => Some(scan::scans),
+        "realtime" => Some(realtime::realtime),
+        _ => None,
+    }
 }
 
 /// The `<rules>` of the installed configuration.

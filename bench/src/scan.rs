@@ -1,124 +1,212 @@
-//! Scans of `ossec-syscheckd`: a first one, one that finds nothing changed by the look of it, one that reads all again.
+//! Scans of `ossec-syscheckd`: a first one, one that finds nothing changed by the look of it, one that reads all again; beside them, in the
+//! same run, the tools that are installed here and do the same ([`crate::peers`]).
 //!
-//! "small" are 100,000 files of 4 KiB in 100 folders, "big" 2 GiB in 8 files (left out where there is no room). The daemon runs on one core
-//! without a budget, analysisd on the other takes its messages. Wall clock is from readiness to the end of the scan; quote CPU first. Last the
-//! standard budget, 5 percent of a core.
+//! analysisd takes the messages on another core. Wall clock is from readiness to the end of the scan; quote CPU first. "Cold" is with
+//! the kernel's caches dropped, where that is permitted. `BENCH_BIG_GIB` says how much the large files hold, 1 if it is not set.
 
-use std::fs::{self, File};
-use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::fs;
+use std::path::Path;
+use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::daemon::{Daemon, write};
+use crate::peers::{self, Pass};
+use crate::trees::{self, Tree};
 
-const SMALL: usize = 100_000;
-const BIG: usize = 8;
-const BIG_BYTES: usize = 256 << 20;
-
-/// One way to scan.
-struct Way {
-    name: &'static str,
-    digests: &'static str,
-    settings: &'static str,
-    /// Begins with an empty baseline.
-    first: bool,
-    target: &'static str,
+/// What one run took.
+#[derive(Clone, Copy)]
+pub struct Figures {
+    /// Seconds.
+    pub wall: f64,
+    /// Seconds of processor time.
+    pub cpu: f64,
+    pub peak_mib: f64,
+    /// Size of the database in bytes.
+    pub database: u64,
 }
 
-const SHA256: &str = "check_sha256sum=\"yes\"";
-const ALL: &str = "check_all=\"yes\"";
+/// Runs under the same conditions.
+#[derive(Clone, Copy)]
+pub struct Round<'a> {
+    pub tree: &'a Tree,
+    /// MD5, SHA-1 and SHA-256, else SHA-256 alone.
+    pub all_digests: bool,
+    /// As `taskset` takes them.
+    pub cores: &'static str,
+    /// With empty caches.
+    cold: bool,
+}
+
 const FREE: &str = "<max_cpu>0</max_cpu>";
 const AGAIN: &str = "<max_cpu>0</max_cpu><rehash>always</rehash>";
+const STANDARD: &str = "<rehash>always</rehash>";
 
-/// Measures both trees below `folder`, which is removed again.
+/// Measures all trees; those that are made lie below `folder`, and are removed again.
 pub fn scans(root: &Path, folder: &Path) {
     write(&root.join("etc/local_internal_options.conf"), "syscheck.sleep=0\n");
-    let small = small_tree(&folder.join("small"));
-    let ways = [
-        way("first", SHA256, FREE, true, "<= 1.5 s"),
-        way("unchanged, by the look of it", SHA256, FREE, false, "<= 0.4 s"),
-        way("unchanged, all read", SHA256, AGAIN, false, "<= 1.5 s"),
-        way(
-            "unchanged, all read, standard budget",
-            SHA256,
-            "<rehash>always</rehash>",
-            false,
-            "<= 120 s, < 10 %",
-        ),
-    ];
-    for way in &ways {
-        measure(root, "small", &small, SMALL, way);
-    }
-    let _ = fs::remove_dir_all(&small);
-    let Some(big) = big_tree(&folder.join("big")) else {
+    let small = trees::small(&folder.join("small"));
+    let usual = Round { tree: &small, all_digests: false, cores: "0", cold: false };
+    whole(root, folder, &usual, ["<= 1.5 s", "<= 0.4 s", "<= 1.5 s"]);
+    first(root, folder, &Round { cold: true, ..usual }, "");
+    first(root, folder, &Round { cores: "0,1", ..usual }, "<= 1.0 s");
+    first(root, folder, &Round { all_digests: true, ..usual }, "");
+    say(
+        &usual,
+        "all read, standard budget",
+        &ours(root, &usual, STANDARD, false),
+        "<= 120 s, < 10 %",
+    );
+    let _ = fs::remove_dir_all(&small.folder);
+
+    let usr = trees::usr();
+    let usual = Round { tree: &usr, ..usual };
+    whole(root, folder, &usual, [""; 3]);
+    first(root, folder, &Round { cold: true, ..usual }, "");
+
+    let gib = std::env::var("BENCH_BIG_GIB").ok().and_then(|text| text.parse().ok()).unwrap_or(1);
+    let Some(big) = trees::big(&folder.join("big"), gib) else {
         println!("| big | no room in {} | |", folder.display());
         return;
     };
-    let ways = [
-        way("first, sha256", SHA256, FREE, true, ">= 1.0 GB/s a core"),
-        way("all read, sha256", SHA256, AGAIN, false, ">= 1.0 GB/s a core"),
-        way("first, md5+sha1+sha256", ALL, FREE, true, ">= 0.28 GB/s a core"),
-    ];
-    for way in &ways {
-        measure(root, "big", &big, BIG, way);
+    let usual = Round { tree: &big, ..usual };
+    whole(root, folder, &usual, [">= 1.0 GB/s", "", ">= 1.0 GB/s"]);
+    first(root, folder, &Round { cold: true, ..usual }, "");
+    first(root, folder, &Round { cores: "0,1", ..usual }, ">= 1.2 GB/s");
+    first(root, folder, &Round { all_digests: true, ..usual }, ">= 0.28 GB/s");
+    first(root, folder, &Round { all_digests: true, cores: "0,1", ..usual }, ">= 0.55 GB/s");
+    let _ = fs::remove_dir_all(&big.folder);
+}
+
+/// The first scan, and the peers'.
+fn first(root: &Path, folder: &Path, round: &Round<'_>, target: &str) {
+    if round.cold && !drop_caches() {
+        println!("| {}, cold | the caches cannot be dropped here | |", round.tree.name);
+        return;
     }
-    let _ = fs::remove_dir_all(&big);
+    let figures = ours(root, round, FREE, true);
+    say(round, "first", &figures, target);
+    for peer in peers::for_round(round) {
+        if round.cold {
+            drop_caches();
+        }
+        let peers = peer.measure(&folder.join(peer.name), round, Pass::First);
+        say_peer(round, peer.name, "first", peers, &[("first", figures)]);
+        let _ = fs::remove_dir_all(folder.join(peer.name));
+    }
 }
 
-fn way(
-    name: &'static str,
-    digests: &'static str,
-    settings: &'static str,
-    first: bool,
-    target: &'static str,
-) -> Way {
-    Way { name, digests, settings, first, target }
+/// All kinds of scans, and the peers'.
+fn whole(root: &Path, folder: &Path, round: &Round<'_>, targets: [&str; 3]) {
+    let first = ours(root, round, FREE, true);
+    say(round, "first", &first, targets[0]);
+    let unchanged = ours(root, round, FREE, false);
+    say(round, "unchanged", &unchanged, targets[1]);
+    let again = ours(root, round, AGAIN, false);
+    say(round, "all read", &again, targets[2]);
+    for peer in peers::for_round(round) {
+        let at = folder.join(peer.name);
+        let figures = peer.measure(&at, round, Pass::First);
+        say_peer(round, peer.name, "first", figures, &[("first", first)]);
+        let figures = peer.measure(&at, round, Pass::Check);
+        let mine = [("unchanged", unchanged), ("all read", again)];
+        say_peer(round, peer.name, "check", figures, &mine);
+        let _ = fs::remove_dir_all(at);
+    }
 }
 
-fn measure(root: &Path, tree: &str, folder: &Path, files: usize, way: &Way) {
-    let (digests, folder, settings) = (way.digests, folder.display(), way.settings);
+/// One scan of ours, with an empty baseline if it is a first one.
+fn ours(root: &Path, round: &Round<'_>, settings: &str, first: bool) -> Figures {
+    let digests = if round.all_digests {
+        "check_all=\"yes\""
+    } else {
+        "check_size=\"yes\" check_perm=\"yes\" check_owner=\"yes\" check_group=\"yes\" check_sha256sum=\"yes\""
+    };
+    let folder = round.tree.folder.display();
     let conf = format!(
         "<ossec_config><rootcheck><disabled>yes</disabled></rootcheck><syscheck><frequency>86400</frequency>\
          <directories {digests}>{folder}</directories>{settings}</syscheck></ossec_config>\n"
     );
     write(&root.join("etc/ossec.conf"), &conf);
     let baseline = root.join("queue/syscheckd");
-    if way.first {
-        for file in fs::read_dir(&baseline).into_iter().flatten().flatten() {
-            let _ = fs::remove_file(file.path());
+    if first {
+        for folder in [&baseline, &root.join("queue/syscheck")] {
+            for file in fs::read_dir(folder).into_iter().flatten().flatten() {
+                let _ = fs::remove_file(file.path());
+            }
         }
     }
     let log = root.join("logs/ossec.log");
     let manager = Daemon::start(root, "ossec-analysisd", Some("1"));
+    if round.cold {
+        drop_caches();
+    }
     let ended = ends(&log);
-    let mut daemon = Daemon::start(root, "ossec-syscheckd", Some("0"));
+    let mut daemon = Daemon::start(root, "ossec-syscheckd", Some(round.cores));
     let start = Instant::now();
     while ends(&log) == ended {
         assert!(start.elapsed() < Duration::from_secs(900), "the scan ends: see {}", log.display());
         thread::sleep(Duration::from_millis(2));
     }
-    let (wall, cpu) = (start.elapsed().as_secs_f64(), daemon.cpu_seconds());
-    let peak = daemon.peak_kib() as f64 / 1024.0;
+    let (wall, cpu) = (start.elapsed().as_secs_f64(), daemon.cpu_with_ended_threads());
+    let peak_mib = daemon.peak_kib() as f64 / 1024.0;
+    let database = at_rest(&baseline.join("baseline.redb"));
     daemon.stop();
     manager.stop();
-    let bytes = fs::metadata(baseline.join("baseline.redb")).map_or(0, |file| file.len());
-    let speed = if tree == "big" {
-        let bytes = (BIG * BIG_BYTES) as f64;
-        format!("{:.2} GB/s of wall, {:.2} of CPU", bytes / wall / 1e9, bytes / cpu / 1e9)
-    } else {
-        format!(
-            "{:.0} files/s, {} bytes of database a file",
-            files as f64 / wall,
-            bytes / files as u64
-        )
+    Figures { wall, cpu, peak_mib, database }
+}
+
+/// The size of a file that has had the same for a while.
+fn at_rest(file: &Path) -> u64 {
+    let size = || fs::metadata(file).map_or(0, |file| file.len());
+    let (start, mut last, mut since) = (Instant::now(), size(), Instant::now());
+    while since.elapsed() < Duration::from_secs(3) && start.elapsed() < Duration::from_secs(30) {
+        thread::sleep(Duration::from_millis(20));
+        if size() != last {
+            (last, since) = (size(), Instant::now());
+        }
+    }
+    last
+}
+
+fn name(round: &Round<'_>) -> String {
+    let digests = if round.all_digests { "md5+sha1+sha256" } else { "sha256" };
+    let cold = if round.cold { ", cold" } else { "" };
+    format!("{}, {digests}, core(s) {}{cold}", round.tree.name, round.cores)
+}
+
+fn say(round: &Round<'_>, pass: &str, figures: &Figures, target: &str) {
+    println!("| {}: {pass} | {} | {target} |", name(round), describe(round, figures));
+}
+
+fn say_peer(
+    round: &Round<'_>,
+    peer: &str,
+    pass: &str,
+    figures: Option<Figures>,
+    mine: &[(&str, Figures)],
+) {
+    let Some(figures) = figures else {
+        return println!("| {}: {peer}, {pass} | it failed | |", name(round));
     };
-    println!(
-        "| {tree}, {} | {wall:.2} s, CPU {cpu:.2} s ({:.0} %), peak {peak:.1} MiB, {speed} | {} |",
-        way.name,
+    let ratios = mine.iter().map(|(pass, mine)| {
+        let (wall, cpu) = (figures.wall / mine.wall, figures.cpu / mine.cpu);
+        format!("{wall:.1}x wall, {cpu:.1}x CPU of ours, {pass}")
+    });
+    let ratios = ratios.collect::<Vec<_>>().join("; ");
+    println!("| {}: {peer}, {pass} | {} | {ratios} |", name(round), describe(round, &figures));
+}
+
+fn describe(round: &Round<'_>, figures: &Figures) -> String {
+    let &Figures { wall, cpu, peak_mib, database } = figures;
+    let (files, bytes) = (round.tree.files as f64, round.tree.bytes as f64);
+    format!(
+        "{wall:.2} s, CPU {cpu:.2} s ({:.0} %), peak {peak_mib:.1} MiB, {:.0} files/s, {:.2} GB/s, database {:.0} bytes a file",
         100.0 * cpu / wall,
-        way.target
-    );
+        files / wall,
+        bytes / wall / 1e9,
+        database as f64 / files
+    )
 }
 
 /// Scans that have ended, by the log.
@@ -127,36 +215,8 @@ fn ends(log: &Path) -> usize {
     text.matches("Ending syscheck scan").count()
 }
 
-fn small_tree(folder: &Path) -> PathBuf {
-    for n in 0..SMALL {
-        let parent = folder.join(format!("d{:02}", n % 100));
-        if n < 100 {
-            fs::create_dir_all(&parent).expect("a folder for files");
-        }
-        let mut content = format!("{n:09}").repeat(456);
-        content.truncate(4096);
-        fs::write(parent.join(format!("f{n:06}")), content).expect("room for 400 MB");
-    }
-    folder.to_path_buf()
-}
-
-/// `None` where there is no room for it.
-fn big_tree(folder: &Path) -> Option<PathBuf> {
-    fs::create_dir_all(folder).ok()?;
-    let mut block = vec![0; 1 << 20];
-    let mut state = 1_u64;
-    for n in 0..BIG {
-        let mut file = File::create(folder.join(format!("f{n}"))).ok()?;
-        for _ in 0..BIG_BYTES / block.len() {
-            for chunk in block.chunks_exact_mut(8) {
-                state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-                chunk.copy_from_slice(&state.to_le_bytes());
-            }
-            if file.write_all(&block).is_err() {
-                let _ = fs::remove_dir_all(folder);
-                return None;
-            }
-        }
-    }
-    Some(folder.to_path_buf())
+/// `false` where it is not permitted.
+fn drop_caches() -> bool {
+    let _ = Command::new("sync").status();
+    fs::write("/proc/sys/vm/drop_caches", "3").is_ok()
 }
