@@ -82,11 +82,6 @@ pub(crate) struct Bench {
 
 impl Bench {
     pub(crate) fn new(realtime: bool) -> Self {
-        let home = tempfile::tempdir().unwrap();
-        for folder in ["root/queue/syscheckd", "root/var/run", "tree/sub"] {
-            fs::create_dir_all(home.path().join(folder)).unwrap();
-        }
-        let manager = Manager::start(&home.path().join("root"));
         let options = CheckOptions {
             size: true,
             perm: true,
@@ -95,8 +90,21 @@ impl Bench {
             realtime,
             ..CheckOptions::default()
         };
-        let directory = Directory { path: home.path().join("tree"), options, restrict: None };
-        let syscheck = Syscheck { directories: vec![directory], max_cpu: 0, ..Syscheck::default() };
+        Self::with(options)
+    }
+
+    /// Owner and group are checked too.
+    pub(crate) fn thorough(realtime: bool) -> Self {
+        Self::with(thorough(realtime))
+    }
+
+    fn with(options: CheckOptions) -> Self {
+        let home = tempfile::tempdir().unwrap();
+        for folder in ["root/queue/syscheckd", "root/var/run", "tree/sub"] {
+            fs::create_dir_all(home.path().join(folder)).unwrap();
+        }
+        let manager = Manager::start(&home.path().join("root"));
+        let syscheck = settings(home.path(), options);
         let bench = Self { home, syscheck, manager };
         bench.write("a", "one");
         bench.write("sub/b", "two");
@@ -162,6 +170,24 @@ impl Bench {
             *counts = (counts.0 + there, counts.1 + gone);
         }
         assert_eq!(told, wanted);
+    }
+}
+
+/// The tree of a bench is watched like this.
+pub(crate) fn settings(home: &Path, options: CheckOptions) -> Syscheck {
+    let directory = Directory { path: home.join("tree"), options, restrict: None };
+    Syscheck { directories: vec![directory], max_cpu: 0, ..Syscheck::default() }
+}
+
+pub(crate) fn thorough(realtime: bool) -> CheckOptions {
+    CheckOptions {
+        size: true,
+        perm: true,
+        owner: true,
+        group: true,
+        sha256: true,
+        realtime,
+        ..CheckOptions::default()
     }
 }
 

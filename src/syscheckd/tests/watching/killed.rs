@@ -6,19 +6,15 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use settings::{CheckOptions, Directory, Syscheck};
+use crate::bench::{Bench, moment, settings, thorough, watcher};
 
-use crate::bench::{Bench, moment, watcher};
-
-/// Not a test of its own: what the killed process of the next test does.
+/// Not a test of its own: what the killed process of a test does.
 #[test]
 fn child_watches_until_it_is_killed() {
     let Some(home) = std::env::var_os("WATCHED_HOME") else { return };
     let home = PathBuf::from(home);
-    let options = CheckOptions { size: true, md5: true, ..CheckOptions::default() };
-    let directory = Directory { path: home.join("tree"), options, restrict: None };
-    let syscheck = Syscheck { directories: vec![directory], ..Syscheck::default() };
-    let mut watcher = watcher(&home.join("root"), &syscheck);
+    let realtime = std::env::var_os("WATCHED_REALTIME").is_some();
+    let mut watcher = watcher(&home.join("root"), &settings(&home, thorough(realtime)));
     println!("\nready");
     loop {
         assert!(watcher.turn(&moment()));
@@ -26,8 +22,9 @@ fn child_watches_until_it_is_killed() {
     }
 }
 
-fn spawn_child(bench: &Bench) -> Child {
+pub(crate) fn spawn_child(bench: &Bench, realtime: bool) -> Child {
     let mut child = Command::new(std::env::current_exe().unwrap())
+        .envs(realtime.then_some(("WATCHED_REALTIME", "1")))
         .args(["--exact", "killed::child_watches_until_it_is_killed", "--nocapture"])
         .env("WATCHED_HOME", bench.home.path())
         .stdout(Stdio::piped())
@@ -50,7 +47,7 @@ fn killed_again_and_again_it_tells_every_file_exactly_once() {
     let mut rounds = 0_u64;
     while told.len() < 3003 {
         assert!(Instant::now() < end, "{} of 3003 told in {rounds} rounds", told.len());
-        let mut child = spawn_child(&bench);
+        let mut child = spawn_child(&bench, false);
         // Killed after another hundred or so were heard, or when it has nothing more to say.
         let (before, idle) = (told.len(), Instant::now() + Duration::from_secs(3));
         while told.len() < before + 100 && told.len() < 3003 && Instant::now() < idle {

@@ -4,5 +4,8 @@
 
 mod bench;
 mod killed;
+mod ledger;
+mod model;
+mod operations;
 mod realtime;
 mod scans;
