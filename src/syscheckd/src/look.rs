@@ -13,6 +13,7 @@
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::time::{Duration, SystemTime};
 
 use fim::Attributes;
 use rustix::fs::{Advice, AtFlags, FileType, Mode, OFlags, Stat};
@@ -41,7 +42,7 @@ pub enum Sight {
     File {
         /// What it looks like; what is not checked is `None`.
         attributes: Attributes,
-        /// Of the moment before it was read.
+        /// Of the moment before it was read; 0, which no file has, when it was changed so recently that its next change might not show.
         stamp: u64,
         /// The bytes that were hashed, if they were to be kept.
         content: Option<Vec<u8>>,
@@ -93,6 +94,15 @@ fn stamp(stat: &Stat, target: Option<&Stat>) -> u64 {
     u64::from_le_bytes(*first)
 }
 
+/// Small files that change while they are read are read again, so often at the most.
+const TRIES: usize = 3;
+/// Larger ones are not: the next look finds what they have become.
+const SMALL: u64 = 1 << 20;
+/// Times of files go by the clock's ticks: what was changed so recently may change again and bear the same time.
+const TICKS: Duration = Duration::from_millis(20);
+/// The same on file systems that keep whole seconds.
+const SECONDS: Duration = Duration::from_secs(2);
+
 /// Looks at `name` in a folder; files up to `keep` bytes come with their content. `pause` is called now and then while a large file is read; see [`hash::digest`].
 ///
 /// # Errors
@@ -104,24 +114,40 @@ pub fn look(
     keep: Option<u64>,
     pause: &mut dyn FnMut() -> bool,
 ) -> io::Result<Sight> {
-    let found = open(&folder, name, OFlags::PATH | OFlags::NOFOLLOW)?;
+    let mut tries = 1..TRIES;
+    loop {
+        let (sight, is_consistent) = look_once(&folder, name, options, keep, pause)?;
+        if is_consistent || tries.next().is_none() {
+            return Ok(sight);
+        }
+    }
+}
+
+/// Says, too, whether all that is told of the file is of one moment, or it is not worth another try.
+fn look_once(
+    folder: &impl AsFd,
+    name: &[u8],
+    options: &CheckOptions,
+    keep: Option<u64>,
+    pause: &mut dyn FnMut() -> bool,
+) -> io::Result<(Sight, bool)> {
+    let found = open(folder, name, OFlags::PATH | OFlags::NOFOLLOW)?;
     let stat = rustix::fs::fstat(&found)?;
     let (target, stamp) = match FileType::from_raw_mode(stat.st_mode) {
-        FileType::Directory => return Ok(Sight::Folder),
+        FileType::Directory => return Ok((Sight::Folder, true)),
         FileType::RegularFile => (None, stamp(&stat, None)),
         FileType::Symlink => {
-            let target = target(&folder, name);
+            let target = target(folder, name);
             let stamp = stamp(&stat, target.as_ref().map(|(_, stat)| stat));
-            let is_file =
-                |stat: &Stat| FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile;
-            let target = target.filter(|(_, stat)| is_file(stat));
             (Some(target), stamp)
         }
-        _ => return Ok(Sight::Special),
+        _ => return Ok((Sight::Special, true)),
     };
+    let is_file = |stat: &Stat| FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile;
     let content = match &target {
         None => Some((&found, length(&stat))),
-        Some(target) => target.as_ref().map(|(target, stat)| (target, length(stat))),
+        Some(Some((target, stat))) if is_file(stat) => Some((target, length(stat))),
+        Some(_) => None,
     };
     let mut attributes = Attributes {
         size: options.size.then(|| length(&stat)),
@@ -142,12 +168,25 @@ pub fn look(
                 attributes.sha256 = digests.sha256;
                 (kept, blake3) = (content, digests.blake3);
             }
-            Ok(None) => return Ok(Sight::Stopped),
+            Ok(None) => return Ok((Sight::Stopped, true)),
             Err(error) => unreadable = Some(error),
         }
     }
     attributes.extra = extras::collect(&found, options, blake3);
-    Ok(Sight::File { attributes, stamp, content: kept, unreadable })
+    let target_now = target.flatten().map(|(target, _)| rustix::fs::fstat(target)).transpose()?;
+    let now = rustix::fs::fstat(&found)?;
+    let is_consistent = self::stamp(&now, target_now.as_ref()) == stamp || length(&now) > SMALL;
+    let is_fresh = [Some(&now), target_now.as_ref()].into_iter().flatten().any(is_fresh);
+    let stamp = if is_fresh { 0 } else { stamp };
+    Ok((Sight::File { attributes, stamp, content: kept, unreadable }, is_consistent))
+}
+
+fn is_fresh(stat: &Stat) -> bool {
+    let nanos = u32::try_from(stat.st_ctime_nsec).unwrap_or(0);
+    let seconds = u64::try_from(stat.st_ctime).unwrap_or(0);
+    let changed = SystemTime::UNIX_EPOCH + Duration::new(seconds, nanos);
+    let moment = if nanos == 0 { SECONDS } else { TICKS };
+    changed + moment > SystemTime::now()
 }
 
 /// The digests, and the content if it is to be kept; `None` when told to give up.
@@ -346,8 +385,14 @@ mod tests {
         fs::write(folder.path().join("a"), "xy").unwrap();
         let after = stamps();
         assert!(before[0] != after[0] && before[1] != after[1]);
-        let Ok(Sight::File { stamp, .. }) = look_at(&folder, "link", &all()) else { panic!() };
-        assert_eq!(after[1], Glance::File(stamp));
+        let look = || look_at(&folder, "link", &all()).unwrap();
+        // So fresh that its time may not tell its next change: no stamp yet.
+        let mut stamps = std::iter::repeat_with(look).map(|sight| match sight {
+            Sight::File { stamp, .. } => stamp,
+            other => panic!("{other:?}"),
+        });
+        let stamp = stamps.find(|stamp| *stamp != 0);
+        assert_eq!(stamp.map(Glance::File), Some(after[1]));
     }
 
     #[test]

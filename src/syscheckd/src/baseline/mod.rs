@@ -195,11 +195,14 @@ impl Baseline {
         self.state.push((name, value.to_vec()));
     }
 
-    /// What was remembered, as it lies in the file.
+    /// What was remembered.
     pub fn recall(&self, name: &str) -> Option<Vec<u8>> {
-        let value =
-            self.read(|tables| Ok(tables.state.get(name)?.map(|value| value.value().to_vec())));
-        value.unwrap_or_default().filter(|value| !value.is_empty())
+        let unwritten = self.state.iter().find(|(known, _)| *known == name);
+        let value = unwritten.map(|(_, value)| value.clone()).or_else(|| {
+            let read = |tables: &Tables| Ok(tables.state.get(name)?.map(|v| v.value().to_vec()));
+            self.read(read).unwrap_or_default()
+        });
+        value.filter(|value| !value.is_empty())
     }
 
     /// Notes what has reached its end.
@@ -215,6 +218,11 @@ impl Baseline {
     /// Whether events wait for being written before they may be sent.
     pub fn has_told(&self) -> bool {
         self.waiting.iter().any(|change| change.number.is_some())
+    }
+
+    /// Files of which something waits for being written.
+    pub fn unwritten(&self) -> impl Iterator<Item = &Vec<u8>> {
+        self.overlay.keys()
     }
 
     /// Writes what was noted; to be called before the events are sent.

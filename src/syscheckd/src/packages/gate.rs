@@ -144,6 +144,11 @@ impl<T> Gate<T> {
         self.held.remove(path);
     }
 
+    /// The files that wait.
+    pub fn paths(&self) -> impl Iterator<Item = &Vec<u8>> {
+        self.held.keys()
+    }
+
     /// Whether changes wait.
     pub fn holds(&self) -> bool {
         !self.held.is_empty()

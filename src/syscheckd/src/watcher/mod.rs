@@ -113,6 +113,8 @@ pub struct Parts {
 /// A scan that goes on.
 struct ScanState {
     scope: Scope,
+    /// It went on where an earlier one was cut short.
+    resumed: bool,
     begun: Instant,
     cpu: Duration,
     files: u64,
@@ -120,9 +122,10 @@ struct ScanState {
 }
 
 impl ScanState {
-    fn begin(scope: Scope, now: Instant, progress: &Progress) -> Self {
+    fn begin(scope: Scope, resumed: bool, now: Instant, progress: &Progress) -> Self {
         Self {
             scope,
+            resumed,
             begun: now,
             cpu: cpu_time(),
             files: progress.files.load(Ordering::Relaxed),
@@ -209,6 +212,7 @@ impl Watcher {
         // A running scan is given up, and its number with it: what it still says is of no interest.
         self.scan = None;
         self.scans += 1;
+        self.forget_place();
         self.requested = true;
         Ok(())
     }
@@ -224,7 +228,7 @@ impl Watcher {
         let looked = self.jobs.is_empty() && self.settling.is_empty() && self.worker.has_looked();
         self.take_news(now.instant);
         // What is on its way may change what is told of a package's files.
-        if looked {
+        if looked && self.jobs.is_empty() {
             self.open_gate(now.instant);
         }
         self.give_jobs();
@@ -319,7 +323,8 @@ impl Watcher {
     pub fn is_idle(&self) -> bool {
         let told = self.sender.pending() == 0 && self.outbox.is_empty() && !self.gate.holds();
         let asked = !self.requests.is_empty() || !self.jobs.is_empty();
-        self.scan.is_none() && told && !asked && self.settling.is_empty()
+        let looked = self.settling.is_empty() && self.worker.has_looked();
+        self.scan.is_none() && told && !asked && looked
     }
 
     fn take_settings(&mut self, syscheck: &Syscheck) -> io::Result<()> {
@@ -355,8 +360,8 @@ impl Watcher {
                     !wanted || self.settling.touch(path, busy, now)
                 }
                 Touched::FolderGone(folder) => {
-                    let below = self.known_below(&folder);
-                    self.jobs.extend(below.into_iter().map(Job::Look));
+                    // It comes back behind what the worker has said by then.
+                    self.jobs.push_back(Job::Gone(folder));
                     true
                 }
                 Touched::Overflow => false,
@@ -373,18 +378,26 @@ impl Watcher {
     /// The files below a folder that were told of, or are about to be.
     fn known_below(&mut self, folder: &[u8]) -> Vec<Vec<u8>> {
         let mut known = Vec::new();
-        let reader = self.baseline.flush().and_then(|()| self.baseline.reader());
-        if let Ok(reader) = reader {
+        if let Err(error) = self.baseline.flush() {
+            log::debug!("a folder is gone, and the baseline cannot be written: {error}");
+        }
+        if let Ok(reader) = self.baseline.reader() {
             for folder in reader.folders_below(folder) {
                 let names = reader.folder(&folder);
                 known.extend(names.into_iter().map(|(name, _)| join(&folder, &name)));
             }
         }
-        known.extend(self.outbox.iter().filter_map(|message| match message {
-            Message::File { path, .. } if is_below(folder, path) => Some(path.clone()),
-            _ => None,
-        }));
+        known.extend(self.on_their_way().filter(|path| is_below(folder, path)).cloned());
         known
+    }
+
+    /// Files that are not in the baseline's file as they are told: not written, not sent, or held back.
+    fn on_their_way(&self) -> impl Iterator<Item = &Vec<u8>> {
+        let unsent = self.outbox.iter().filter_map(|message| match message {
+            Message::File { path, .. } => Some(path),
+            _ => None,
+        });
+        self.baseline.unwritten().chain(unsent).chain(self.gate.paths())
     }
 
     fn look_at_settled(&mut self, now: Instant) {

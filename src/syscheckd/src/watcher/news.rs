@@ -16,7 +16,7 @@ use crate::baseline::{Mark, Record};
 use crate::hash;
 use crate::packages::gate::Digests;
 use crate::packages::{Asked, Told};
-use crate::worker::News;
+use crate::worker::{Job, News};
 
 /// News that are taken before the other descriptors get their turn.
 const NEWS_PER_TURN: usize = 512;
@@ -55,6 +55,10 @@ impl Watcher {
                 Some(known) => self.change(path, Some(known), None, None, now),
                 None => self.gate.forget(&path),
             },
+            News::FolderGone(folder) => {
+                let below = self.known_below(&folder);
+                self.jobs.extend(below.into_iter().map(Job::Look));
+            }
             News::Unwanted(path) => {
                 self.gate.forget(&path);
                 self.baseline.forget(&path);
@@ -172,7 +176,10 @@ impl Watcher {
         for Told { path, load, package } in told {
             // It may be as it was told by now.
             let known = self.baseline.get(&path);
-            if sum_of(known.as_ref()) != sum_of(load.record.as_ref()) {
+            // Other settings may not want it any more.
+            if self.plan.entry_for(&path).is_some()
+                && sum_of(known.as_ref()) != sum_of(load.record.as_ref())
+            {
                 self.tell(path, load, package);
             }
         }

@@ -59,7 +59,8 @@ impl Watcher {
         // A first scan that was cut short is still the first one.
         let is_first = self.counts.scans == 0 && self.baseline.recall(COMPLETE).is_none();
         self.first = scope == Scope::All && is_first;
-        self.scan = Some(ScanState::begin(scope, now, self.worker.progress()));
+        let resumed = from.is_some();
+        self.scan = Some(ScanState::begin(scope, resumed, now, self.worker.progress()));
         if scope == Scope::All {
             self.say(Message::Note(Cow::Borrowed(b"Starting syscheck scan.")));
             if self.first {
@@ -74,7 +75,8 @@ impl Watcher {
         }
         // Until a file was seen once no change of it can be noticed: the first scan makes haste.
         let rests = scope == Scope::All && !self.first;
-        let scan = Scan { id: self.scans, scope, rests, remembered, from };
+        let (also, taken) = (self.on_their_way().cloned().collect(), self.worker.taken());
+        let scan = Scan { id: self.scans, scope, rests, remembered, also, taken, from };
         self.jobs.push_back(Job::Scan(Box::new(scan)));
     }
 
@@ -83,6 +85,11 @@ impl Watcher {
         if self.scan.as_ref().is_some_and(|scan| scan.scope == Scope::All) {
             self.baseline.remember(PLACE, &[&*place.entry, b"\0", &place.folder].concat());
         }
+    }
+
+    /// The next scan begins at the start.
+    pub(super) fn forget_place(&mut self) {
+        self.baseline.remember(PLACE, b"");
     }
 
     pub(super) fn end_scan(&mut self, complete: bool, now: Instant) {
@@ -96,9 +103,11 @@ impl Watcher {
             return;
         }
         let first = std::mem::take(&mut self.first);
-        self.baseline.remember(PLACE, b"");
+        self.forget_place();
         self.baseline.remember(COMPLETE, b"1");
         self.counts.scans += 1;
+        // What lies before the place where it went on may have changed while nobody looked.
+        self.requested |= scan.resumed;
         scan.account(now, self.worker.progress(), &mut self.counts);
         self.schedule.scanned(now);
         self.gate.scanned();

@@ -8,10 +8,10 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
 use std::time::{Duration, Instant};
 
 use super::walk::{Pace, Walk};
-use super::{Job, News, Pacing, Progress, Scan, Scope};
+use super::{Job, NEWS, News, Pacing, Progress, Scan, Scope};
 use crate::hash;
 use crate::pace::Budget;
-use crate::plan::Plan;
+use crate::plan::{Plan, is_below};
 use crate::realtime::WatchTable;
 
 /// How often a paused scan asks whether it may go on.
@@ -40,6 +40,10 @@ pub(super) struct Hand {
     looking_at: Vec<u8>,
     /// A nested look at that very file was told meanwhile: the outer one is out of date.
     superseded: bool,
+    /// News that were told.
+    told: u64,
+    /// The last files among them, with their numbers: as many as may not have been taken.
+    recent: VecDeque<(u64, Vec<u8>)>,
     /// Files looked at since the last rest.
     files: u64,
     budget: Budget,
@@ -69,6 +73,8 @@ impl Hand {
             abandoned: false,
             looking_at: Vec::new(),
             superseded: false,
+            told: 0,
+            recent: VecDeque::new(),
             files: 0,
             budget: Budget::new(0, 0),
             accounted: 0,
@@ -90,6 +96,7 @@ impl Hand {
                 Job::Watch => Walk::plain(&mut self, Pace::WatchOnly).entries(Scope::Realtime)?,
                 Job::Scan(scan) => self.scan(*scan)?,
                 Job::Look(path) => self.look_anew(&path)?,
+                Job::Gone(folder) => self.say_gone(folder)?,
             }
         }
     }
@@ -98,10 +105,17 @@ impl Hand {
         self.files = 0;
         self.budget.start();
         self.accounted = self.progress.bytes.load(Ordering::Relaxed);
-        let (id, scope) = (scan.id, scan.scope);
+        let (id, scope, taken) = (scan.id, scan.scope, scan.taken);
+        let mut also = scan.also.clone();
+        also.extend(
+            self.recent.drain(..).filter(|(number, _)| *number > taken).map(|(_, path)| path),
+        );
         let mut walk = Walk::of_scan(self, scan);
         walk.entries(scope)?;
         walk.what_was_not_met(scope)?;
+        for path in &also {
+            walk.look_anew(path)?;
+        }
         // The snapshot is given back before the owner goes on.
         drop(walk);
         self.tell(News::ScanEnded { id, complete: !self.abandoned })
@@ -109,9 +123,24 @@ impl Hand {
 
     /// Looks at a path again: after an event, or because a scan missed it.
     fn look_anew(&mut self, path: &[u8]) -> Result<(), Stopped> {
+        self.supersede(path);
         Walk::plain(self, Pace::Brisk).look_anew(path)?;
         self.progress.looks.fetch_add(1, Ordering::Release);
         Ok(())
+    }
+
+    fn say_gone(&mut self, folder: Vec<u8>) -> Result<(), Stopped> {
+        self.supersede(&folder);
+        self.tell(News::FolderGone(folder))?;
+        self.progress.looks.fetch_add(1, Ordering::Release);
+        Ok(())
+    }
+
+    /// What is said of this path now is newer than what the outer job is about to say of it, or of what is below it.
+    fn supersede(&mut self, path: &[u8]) {
+        if self.nested {
+            self.superseded |= self.looking_at == path || is_below(path, &self.looking_at);
+        }
     }
 
     /// Whether the running job is to be given up.
@@ -122,7 +151,7 @@ impl Hand {
     /// To be called before a file is read.
     pub(super) fn begins(&mut self, path: &[u8]) {
         if self.nested {
-            self.superseded |= self.looking_at == path;
+            self.supersede(path);
         } else {
             self.looking_at = path.to_vec();
             self.superseded = false;
@@ -203,12 +232,8 @@ impl Hand {
 
     fn squeeze_in(&mut self, job: Job) -> Result<(), Stopped> {
         match job {
-            Job::Look(path) => {
-                self.nested = true;
-                let done = self.look_anew(&path);
-                self.nested = false;
-                done
-            }
+            Job::Look(path) => self.nested(|hand| hand.look_anew(&path)),
+            Job::Gone(folder) => self.nested(|hand| hand.say_gone(folder)),
             job => {
                 self.abandoned |= matches!(job, Job::Plan { .. });
                 self.backlog.push_back(job);
@@ -217,14 +242,31 @@ impl Hand {
         }
     }
 
+    fn nested(
+        &mut self,
+        job: impl FnOnce(&mut Self) -> Result<(), Stopped>,
+    ) -> Result<(), Stopped> {
+        self.nested = true;
+        let done = job(self);
+        self.nested = false;
+        done
+    }
+
     pub(super) fn watch(&self, folder: &[u8]) {
         if let Some(table) = &self.table {
             table.watch(folder);
         }
     }
 
-    pub(super) fn tell(&self, news: News) -> Result<(), Stopped> {
+    pub(super) fn tell(&mut self, news: News) -> Result<(), Stopped> {
         self.check_stop()?;
+        self.told += 1;
+        if let News::File { path, .. } = &news {
+            if self.recent.len() > NEWS {
+                self.recent.pop_front();
+            }
+            self.recent.push_back((self.told, path.clone()));
+        }
         self.news.send(news).map_err(|_| Stopped)?;
         // It can only fail when it is due to be read already.
         let _ = rustix::io::write(&*self.wake, &1_u64.to_ne_bytes());

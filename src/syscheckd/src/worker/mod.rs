@@ -11,6 +11,7 @@
 mod hand;
 mod walk;
 
+use std::cell::Cell;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
@@ -41,6 +42,8 @@ pub enum Job {
     Scan(Box<Scan>),
     /// Looks at a path, and, if it is a folder, at all below it.
     Look(Vec<u8>),
+    /// Says [`News::FolderGone`], behind all that was said before.
+    Gone(Vec<u8>),
 }
 
 /// A scan to be made.
@@ -53,6 +56,10 @@ pub struct Scan {
     pub rests: bool,
     /// What is remembered of the files.
     pub remembered: Reader,
+    /// Files that were told of, and are not remembered yet.
+    pub also: Vec<Vec<u8>>,
+    /// News that had been taken when this was put together; what was told in later ones is not remembered either.
+    pub taken: u64,
     /// A scan of everything that was cut short goes on where it was.
     pub from: Option<Place>,
 }
@@ -93,6 +100,8 @@ pub enum News {
     },
     /// No file (any more).
     Gone(Vec<u8>),
+    /// A folder was deleted or moved away: what is known below it is to be looked at.
+    FolderGone(Vec<u8>),
     /// A file that the plan does not want.
     Unwanted(Vec<u8>),
     /// The scan has come so far.
@@ -147,6 +156,7 @@ pub struct Worker {
     progress: Arc<Progress>,
     /// Looks at single paths that were asked for.
     looks: u64,
+    taken: Cell<u64>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -179,6 +189,7 @@ impl Worker {
             stop,
             progress,
             looks: 0,
+            taken: Cell::new(0),
             thread: Some(thread),
         })
     }
@@ -189,7 +200,7 @@ impl Worker {
     /// The job itself.
     pub fn offer(&mut self, job: Job) -> Result<(), Job> {
         use std::sync::mpsc::TrySendError;
-        let is_look = matches!(job, Job::Look(_));
+        let is_look = matches!(job, Job::Look(_) | Job::Gone(_));
         match self.jobs.as_ref().map(|jobs| jobs.try_send(job)) {
             None | Some(Ok(())) => {
                 self.looks += u64::from(is_look);
@@ -206,7 +217,14 @@ impl Worker {
 
     /// The next news, if there is one.
     pub fn news(&self) -> Option<News> {
-        self.news.as_ref()?.try_recv().ok()
+        let news = self.news.as_ref()?.try_recv().ok()?;
+        self.taken.set(self.taken.get() + 1);
+        Some(news)
+    }
+
+    /// How many news were taken.
+    pub fn taken(&self) -> u64 {
+        self.taken.get()
     }
 
     /// Readable when there may be news; call [`Self::woken`] before looking.

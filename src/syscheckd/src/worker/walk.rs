@@ -243,21 +243,27 @@ impl<'a> Walk<'a> {
         let done = self.from.as_ref().is_some_and(|from| !is_before(&from.folder, folder));
         let mut known = self.known_of(folder);
         let mut below = Vec::new();
-        for (name, kind) in listing {
-            let known = known.remove(&name);
-            let path = join(folder, &name);
-            let is_folder = match kind {
-                FileType::Directory => true,
-                FileType::RegularFile | FileType::Symlink | FileType::Unknown
-                    if self.pace != Pace::WatchOnly && !done =>
-                {
-                    let found = self.look_at(entry, &opened, &name, &path, known)?;
+        for (name, kind) in &listing {
+            let known = known.remove(name);
+            let was_known = known.is_some();
+            let path = join(folder, name);
+            let looks = self.pace != Pace::WatchOnly && !done;
+            let found = match *kind {
+                FileType::Directory => Found::Folder,
+                FileType::RegularFile | FileType::Symlink | FileType::Unknown if looks => {
+                    let found = self.look_at(entry, &opened, name, &path, known)?;
                     self.hand.rest_if_due(self.pace)?;
-                    matches!(found, Found::Folder)
+                    found
                 }
-                FileType::Unknown => matches!(glance(&opened, &name), Ok(Glance::Folder)),
-                _ => false,
+                FileType::Unknown if matches!(glance(&opened, name), Ok(Glance::Folder)) => {
+                    Found::Folder
+                }
+                _ => Found::Nothing,
             };
+            if looks && was_known && !matches!(found, Found::Told) {
+                self.hand.tell(News::Gone(path.clone()))?;
+            }
+            let is_folder = matches!(found, Found::Folder);
             if is_folder && !entry.options.no_recurse && self.may_enter(&path) {
                 below.push(path);
             }
@@ -267,6 +273,11 @@ impl<'a> Walk<'a> {
         }
         if !done {
             self.look_at_missing(folder, known)?;
+            if self.pace != Pace::WatchOnly && !is_at(&opened, folder) {
+                // It was moved meanwhile: what was said of its files was said under a path that is not theirs.
+                let names = listing.into_iter().map(|(name, _)| (name, Mark::default()));
+                self.look_at_missing(folder, names.collect())?;
+            }
         }
         // The last in is the first out.
         folders.extend(below.into_iter().rev());
@@ -392,7 +403,7 @@ impl<'a> Walk<'a> {
         }
     }
 
-    fn told(&self, news: News) -> Result<Found, Stopped> {
+    fn told(&mut self, news: News) -> Result<Found, Stopped> {
         self.hand.tell(news).map(|()| Found::Told)
     }
 }
@@ -414,6 +425,13 @@ fn list(
     }
     names.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
     Ok(names)
+}
+
+/// Whether an opened folder still bears this path.
+fn is_at(opened: &OwnedFd, path: &[u8]) -> bool {
+    let place = |stat: rustix::fs::Stat| (stat.st_dev, stat.st_ino);
+    let (here, there) = (rustix::fs::fstat(opened), rustix::fs::stat(path));
+    matches!((here, there), (Ok(here), Ok(there)) if place(here) == place(there))
 }
 
 /// Whether a walk comes to `one` before `other`: by their parts, a folder before what is below it.

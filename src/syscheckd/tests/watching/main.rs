@@ -1,6 +1,10 @@
 //! A tree that changes, watched by the real parts (worker, realtime events, baseline, queue), and a manager that writes down what it is told.
 
-#![expect(clippy::unwrap_used, reason = "a panic is the report")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a panic is the report, and seeds are told"
+)]
 
 mod bench;
 mod killed;

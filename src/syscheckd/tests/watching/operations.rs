@@ -103,7 +103,7 @@ impl Tree {
     pub(crate) fn change(&mut self) {
         let (files, folders) = self.list();
         let kind = if files.len() > MANY { 13 } else { self.chance.below(17) };
-        let name: &[u8] = *self.chance.one(&NAMES);
+        let name = self.chance.one::<&[u8]>(&NAMES);
         let new = self.chance.one(&folders).join(OsStr::from_bytes(name));
         if kind < 3 || files.is_empty() {
             return self.write(&new);
@@ -127,6 +127,17 @@ impl Tree {
             14 => self.make_folder(&new),
             15 => self.rename_folder(&folders, &new),
             _ => self.remove(&file),
+        }
+    }
+
+    /// A file that bears so many names, one after the other.
+    pub(crate) fn flood(&mut self, names: usize) {
+        let mut path = self.root.join("flood");
+        self.write(&path);
+        for number in 0..names {
+            let next = self.root.join(format!("flood{number}"));
+            self.rename(&path, &next);
+            path = next;
         }
     }
 

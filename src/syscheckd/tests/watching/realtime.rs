@@ -89,7 +89,7 @@ fn events_are_served_while_a_scan_rests() {
     let started =
         Watcher::start(&root, &bench.syscheck, pacing, Duration::ZERO, parts(&root), &moment());
     let mut watcher = started.unwrap();
-    turn_until(&mut watcher, |watcher| watcher.counts().unchanged == 1);
+    turn_until(&mut watcher, |watcher| watcher.counts().looked_at == 1);
     bench.write("new", "new");
     bench.hear_while_scanning(&mut watcher, "new");
 }
