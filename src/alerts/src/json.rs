@@ -1,7 +1,8 @@
 //! The JSON forms: one compact object per line of `alerts.json` and `archives.json`.
 //!
-//! Written by hand because the order of the keys is part of the promise, and because values are bytes: what is not
-//! UTF-8 passes through as it is. Keys without a value are left out.
+//! Written by hand because the order of the keys is part of the promise, and because values are bytes. A byte that is no
+//! part of UTF-8, as in old log files and odd file names, becomes the character of that number (Latin-1), so that each
+//! line is JSON to every reader. Keys without a value are left out.
 
 use crate::text::{write_id, write_number};
 use crate::value::{Alert, Decoder, Event, FileFacts, FileState, Origin, Rule};
@@ -95,9 +96,17 @@ pub fn write_archive(event: &Event<'_>, rule: Option<&Rule<'_>>, out: &mut Vec<u
     out.push(b'\n');
 }
 
-/// Appends `text` as a JSON string, quotes included; bytes from 0x80 up pass through.
+/// Appends `text` as a JSON string, quotes included; a byte that is no UTF-8 as the character of its number.
 pub fn write_string(text: &[u8], out: &mut Vec<u8>) {
     out.push(b'"');
+    for chunk in text.utf8_chunks() {
+        write_escaped(chunk.valid().as_bytes(), out);
+        chunk.invalid().iter().for_each(|&byte| write_code(byte, out));
+    }
+    out.push(b'"');
+}
+
+fn write_escaped(text: &[u8], out: &mut Vec<u8>) {
     let mut plain = 0;
     for (at, &byte) in text.iter().enumerate() {
         if byte >= 0x20 && byte != b'"' && byte != b'\\' {
@@ -113,16 +122,17 @@ pub fn write_string(text: &[u8], out: &mut Vec<u8>) {
             b'\n' => out.extend_from_slice(b"\\n"),
             b'\r' => out.extend_from_slice(b"\\r"),
             b'\t' => out.extend_from_slice(b"\\t"),
-            control => {
-                out.extend_from_slice(b"\\u00");
-                for nibble in [control >> 4, control & 15] {
-                    out.push(b"0123456789abcdef".get(usize::from(nibble)).copied().unwrap_or(b'0'));
-                }
-            }
+            control => write_code(control, out),
         }
     }
     out.extend_from_slice(text.get(plain..).unwrap_or_default());
-    out.push(b'"');
+}
+
+fn write_code(byte: u8, out: &mut Vec<u8>) {
+    out.extend_from_slice(b"\\u00");
+    for nibble in [byte >> 4, byte & 15] {
+        out.push(b"0123456789abcdef".get(usize::from(nibble)).copied().unwrap_or(b'0'));
+    }
 }
 
 fn write_rule(rule: &Rule<'_>, full_log: &[u8], top: &mut Object<'_>) {
@@ -343,10 +353,18 @@ mod tests {
     use crate::value::AlertId;
 
     #[test]
-    fn strings_escape_what_json_forbids_and_keep_foreign_bytes() {
+    fn strings_escape_what_json_forbids() {
         let mut out = Vec::new();
-        write_string(b"a\"\\\x08\x0c\n\r\t\x01\x1f/\xff\x7f", &mut out);
-        assert_eq!(out, b"\"a\\\"\\\\\\b\\f\\n\\r\\t\\u0001\\u001f/\xff\x7f\"");
+        write_string(b"a\"\\\x08\x0c\n\r\t\x01\x1f/\x7f", &mut out);
+        assert_eq!(out, b"\"a\\\"\\\\\\b\\f\\n\\r\\t\\u0001\\u001f/\x7f\"");
+    }
+
+    #[test]
+    fn a_byte_that_is_no_utf8_is_the_character_of_its_number() {
+        let mut out = Vec::new();
+        write_string("ü".as_bytes(), &mut out);
+        write_string(b"M\xfcller\xe2\x82", &mut out);
+        assert_eq!(String::from_utf8(out).unwrap(), r#""ü""M\u00fcller\u00e2\u0082""#);
     }
 
     #[test]

@@ -27,6 +27,22 @@ pub enum Attribute {
     Extra(Extra),
 }
 
+impl Attribute {
+    /// What it is called in JSON.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Size => "size",
+            Self::Mode => "perm",
+            Self::Owner => "owner",
+            Self::Group => "gowner",
+            Self::Md5 => "md5",
+            Self::Sha1 => "sha1",
+            Self::Sha256 => "sha256",
+            Self::Extra(one) => one.name(),
+        }
+    }
+}
+
 /// One difference, the values as they lie in the sums.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Change<'a> {

@@ -10,7 +10,7 @@ use crate::sum::Record;
 /// A path is cut to this many bytes in a text.
 pub const MAX_PATH_IN_TEXT: usize = 756;
 
-/// Values for the JSON alert's `SyscheckFile`, one set for before and one for after; the size is never exported.
+/// Values for the JSON alert's `SyscheckFile`, one set for before and one for after.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Values {
     /// Hex, or `xxx` of a new file.
@@ -25,7 +25,7 @@ pub struct Values {
     pub group: Option<Vec<u8>>,
     /// Whole `st_mode`.
     pub mode: Option<u32>,
-    /// What only this suite looks at, by its name ([`crate::extra`]).
+    /// What only this suite looks at or tells, by its name ([`crate::extra`]).
     pub more: Vec<(&'static str, Vec<u8>)>,
 }
 
@@ -112,7 +112,8 @@ impl Values {
     fn set(&mut self, attribute: Attribute, value: &[u8]) {
         let text = Some(value.to_vec()).filter(|value| !value.is_empty());
         match attribute {
-            Attribute::Size => {}
+            // OSSEC leaves it out: it comes behind what OSSEC has.
+            Attribute::Size => self.more.extend(text.map(|text| (attribute.name(), text))),
             Attribute::Mode => self.mode = number(value),
             Attribute::Owner => self.owner = text,
             Attribute::Group => self.group = text,

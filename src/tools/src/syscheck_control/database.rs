@@ -211,6 +211,8 @@ struct Values {
 #[derive(Debug, Default)]
 pub(super) struct Changes {
     before: HashMap<Vec<u8>, Option<Values>>,
+    /// Of each path, the attributes beyond OSSEC's that the state before had.
+    more: HashMap<Vec<u8>, Vec<(&'static str, String)>>,
 }
 
 impl Changes {
@@ -242,8 +244,12 @@ impl Changes {
             let mark = if before == now { "" } else { ">" };
             let _ = writeln!(text, "   {title}{mark}{now}");
         }
-        for (name, value) in entry.more() {
-            let _ = writeln!(text, "   {name}: {value}");
+        let more = entry.more();
+        let before = self.more.insert(entry.path.clone(), more.clone()).unwrap_or_default();
+        for (name, value) in more {
+            let is_other = before.iter().any(|old| old.0 == name && old.1 != value);
+            let mark = if is_other { ">" } else { "" };
+            let _ = writeln!(text, "   {name}: {mark}{value}");
         }
         text
     }
@@ -283,6 +289,12 @@ mod tests {
         let told = Changes::default().next(entry);
         assert!(told.ends_with("Sha1: b:c\n   inode: 7\n   acl: none\n"), "{told}");
         assert_eq!(entry.json_with_values()["attrs"]["inode"], "7");
+        let database = Database::parse(
+            b"+++1:2:3:4:a:b:c:ino=7;acl= !5 /x\n!++1:2:3:4:a:b:c:ino=8;acl= !6 /x\n",
+        );
+        let mut changes = Changes::default();
+        let told: Vec<String> = database.entries.iter().map(|e| changes.next(e)).collect();
+        assert!(told[1].ends_with("   inode: >8\n   acl: none\n"), "{}", told[1]);
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::fmt::Write;
 use std::fs;
 use std::io;
 
-use fim::change::changes;
+use fim::change::{Change, changes};
 use fim::history::Record;
 use fim::note::Notes;
 use fim::{Sum, report, who};
@@ -90,7 +90,10 @@ fn records(world: &World, name: &str, path: &[u8]) -> io::Result<Vec<Record>> {
 }
 
 fn is_of(known: &[u8], path: &[u8]) -> bool {
-    known == path || known == fim::path::escape(path).as_ref()
+    // Arguments of programs are text: in them, as on a terminal, what is no UTF-8 is shown by a mark.
+    known == path
+        || known == fim::path::escape(path).as_ref()
+        || *String::from_utf8_lossy(known).as_bytes() == *path
 }
 
 fn what(record: &Record) -> &'static str {
@@ -157,6 +160,14 @@ fn as_json(record: &Record) -> Value {
         "before": record.before.as_deref().map(printable),
         "after": printable(&record.after),
     });
+    let sums = (record.before.as_deref().map(Sum::parse), Sum::parse(&record.after));
+    if let (Some(Ok(Sum::Present(before))), Ok(Sum::Present(after))) = sums {
+        let pair = |change: &Change<'_>| {
+            let (before, after) = (printable(change.before), printable(change.after));
+            (change.attribute.name().to_owned(), json!({"before": before, "after": after}))
+        };
+        row["changes"] = changes(&before, &after).iter().map(pair).collect::<Map<_, _>>().into();
+    }
     if let Some(who) = &notes.who {
         let fields = who::fields(who).into_iter();
         let fields: Map<String, Value> = fields
@@ -225,10 +236,21 @@ TIME deleted, silent: the host was in maintenance
             (&rows[0]["who"]["login_user"], &rows[0]["diff"]),
             (&"alice".into(), &"1c1\n< one\n".into())
         );
+        let size = serde_json::json!({"before": "4", "after": "12"});
+        assert_eq!(rows[0]["changes"]["size"], size);
+        assert_eq!(rows[0]["changes"].as_object().unwrap().len(), 3);
         assert_eq!(
             (&rows[1]["what"], &rows[1]["told"]),
             (&"deleted".into(), &"maintenance".into())
         );
+    }
+
+    #[test]
+    fn a_name_that_is_no_text_is_found_as_it_is_shown() {
+        let bench = bench();
+        let history = bench.path("queue/fim-history/(web01) any->syscheck");
+        std::fs::write(history, b"7 alert - 1:33188:0:0:a:b:c /etc/x%ff\n").unwrap();
+        assert!(run(&bench, "/etc/x\u{fffd}", "").contains(" new\n"));
     }
 
     #[test]
