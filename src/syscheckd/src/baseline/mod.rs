@@ -5,6 +5,8 @@
 //! the next look, and told again. So nothing is told twice, and nothing is lost. redb (copy on write, checksums) keeps the file
 //! whole at any kill; each write is synchronised with the disk, so a power cut leaves an older state, never a broken one.
 //!
+//! After a failed write (a full disk) redb refuses everything, reading too: the file is opened anew at once, and what was to be written waits.
+//!
 //! | table | key | value |
 //! |---|---|---|
 //! | `folders` | path | number |
@@ -42,7 +44,11 @@ const MAX_WAITING: usize = 100_000;
 
 /// The database, its numbering, and what is not written yet.
 pub struct Baseline {
-    database: Database,
+    path: PathBuf,
+    /// `None` when it could not be opened anew after a failure.
+    database: Option<Database>,
+    /// The next new folder's number; higher than all that are there.
+    next_folder: u32,
     stream: u64,
     /// Highest number that has reached its end.
     marked: u64,
@@ -68,12 +74,12 @@ impl Baseline {
     /// will be told again.
     ///
     /// # Errors
-    /// The folder cannot be written.
+    /// The file cannot be written: no room, no permission, or somebody else has it open.
     pub fn open(folder: &Path) -> io::Result<Self> {
         let path = folder.join("baseline.redb");
         match Self::open_file(&path) {
             Ok(baseline) => Ok(baseline),
-            Err(error) if path.exists() => {
+            Err(error) if path.exists() && tells_of_damage(&error) => {
                 let aside = path.with_extension("damaged");
                 log::error!(
                     "'{}' cannot be used: {error}. It is kept as '{}'; starting without, every file is told again.",
@@ -90,7 +96,9 @@ impl Baseline {
     fn open_file(path: &PathBuf) -> io::Result<Self> {
         let database = Database::builder().set_cache_size(CACHE).create(path).map_err(failed)?;
         let mut baseline = Self {
-            database,
+            path: path.clone(),
+            database: Some(database),
+            next_folder: 0,
             stream: random(),
             marked: 0,
             last: 0,
@@ -105,12 +113,33 @@ impl Baseline {
         baseline.marked_written = baseline.marked;
         match known {
             Some(stream) => baseline.stream = stream,
-            None => baseline.remember("stream", &baseline.stream.to_le_bytes()),
+            None => {
+                baseline.remember("stream", &baseline.stream.to_le_bytes());
+                // All tables are there from now on.
+                baseline.commit()?;
+            }
         }
-        // All tables are there from now on.
-        baseline.commit()?;
-        baseline.len = baseline.read(|tables| Ok(tables.files.len()?))?;
+        (baseline.len, baseline.next_folder) = baseline.read(|tables| {
+            let mut next = 0;
+            for folder in tables.folders.iter()? {
+                next = next.max(folder?.1.value().saturating_add(1));
+            }
+            Ok((tables.files.len()?, next))
+        })?;
         Ok(baseline)
+    }
+
+    fn database(&self) -> io::Result<&Database> {
+        self.database.as_ref().ok_or_else(|| io::Error::other("it could not be opened again"))
+    }
+
+    /// After a failure; the old one is closed first, whoever still reads it.
+    fn open_anew(&mut self) {
+        self.database = None;
+        match Database::builder().set_cache_size(CACHE).open(&self.path) {
+            Ok(database) => self.database = Some(database),
+            Err(error) => log::debug!("'{}' not opened again: {error}", self.path.display()),
+        }
     }
 
     /// The numbering's id, for [`ipc::Sender::new`].
@@ -233,7 +262,7 @@ impl Baseline {
         if !self.is_dirty() {
             return Ok(());
         }
-        let result = self.commit_dropping(self.marked);
+        let result = self.commit();
         if result.is_err() && self.waiting.len() > MAX_WAITING {
             // What is dropped is found again, and told again, after a restart or at the next scan.
             self.waiting.clear();
@@ -244,7 +273,7 @@ impl Baseline {
 
     /// For the worker.
     pub fn reader(&self) -> io::Result<Reader> {
-        Reader::new(&self.database)
+        Reader::new(self.database()?)
     }
 
     /// All files that are told of, with their sums. To be called with nothing waiting.
@@ -258,14 +287,15 @@ impl Baseline {
     /// Gives back room in the file that nothing needs any more, when that is a good part of it. Takes a moment.
     pub fn compact(&mut self) {
         let wasteful = || -> io::Result<bool> {
-            let writing = self.database.begin_write().map_err(failed)?;
+            let writing = self.database()?.begin_write().map_err(failed)?;
             let stats = writing.stats().map_err(failed)?;
             writing.abort().map_err(failed)?;
             let used = stats.stored_bytes() + stats.metadata_bytes();
             Ok(stats.fragmented_bytes() > used / 2 && stats.fragmented_bytes() > 1 << 20)
         };
         if wasteful().unwrap_or(false)
-            && let Err(error) = self.database.compact()
+            && let Some(database) = &mut self.database
+            && let Err(error) = database.compact()
         {
             // A reader is at work: next time.
             log::debug!("baseline not compacted: {error}");
@@ -283,19 +313,39 @@ impl Baseline {
 
     /// Writes everything that waits, and drops the undo of all batches up to this number.
     fn commit_dropping(&mut self, upto: u64) -> io::Result<()> {
-        let writing = self.database.begin_write().map_err(failed)?;
+        if self.database.is_none() {
+            self.open_anew();
+        }
+        let len = self.write(upto).inspect_err(|_| self.open_anew())?;
+        self.len = len;
+        self.marked_written = self.marked;
+        self.waiting.clear();
+        self.overlay.clear();
+        self.state.clear();
+        Ok(())
+    }
+
+    /// Gives the number of files then.
+    fn write(&mut self, upto: u64) -> io::Result<u64> {
+        let database = self.database.as_ref().ok_or(io::ErrorKind::NotConnected)?;
+        let writing = database.begin_write().map_err(failed)?;
         let len = {
             let mut folders = writing.open_table(FOLDERS).map_err(failed)?;
             let mut files = writing.open_table(FILES).map_err(failed)?;
             let mut undo = writing.open_table(UNDO).map_err(failed)?;
             let mut state = writing.open_table(STATE).map_err(failed)?;
             let mut batch = undo::Batch::default();
+            // An earlier try may have failed only after the disk had it all: what was before is not to be overwritten.
+            let written = last_written(&undo)?;
             let mut last_folder: Option<(&[u8], u32)> = None;
             for Change { path, record, number } in &self.waiting {
+                if number.is_some_and(|number| number <= written) {
+                    continue;
+                }
                 let (folder, name) = split(path);
                 let id = match last_folder {
                     Some((known, id)) if known == folder => id,
-                    _ => folder_id(&mut folders, folder)?,
+                    _ => folder_id(&mut folders, folder, &mut self.next_folder)?,
                 };
                 last_folder = Some((folder, id));
                 let key = file_key(id, name);
@@ -305,6 +355,11 @@ impl Baseline {
                 };
                 if let Some(number) = number {
                     batch.put(*number, path, before.as_ref().map(redb::AccessGuard::value));
+                }
+                drop(before);
+                if record.is_none() && is_empty(&files, id)? {
+                    folders.remove(folder).map_err(failed)?;
+                    last_folder = None;
                 }
             }
             if let Some((first, bytes)) = batch.finish() {
@@ -318,16 +373,11 @@ impl Baseline {
             files.len().map_err(failed)?
         };
         writing.commit().map_err(failed)?;
-        self.len = len;
-        self.marked_written = self.marked;
-        self.waiting.clear();
-        self.overlay.clear();
-        self.state.clear();
-        Ok(())
+        Ok(len)
     }
 
     fn number(&self, name: &str) -> io::Result<Option<u64>> {
-        let reading = self.database.begin_read().map_err(failed)?;
+        let reading = self.database()?.begin_read().map_err(failed)?;
         let table = match reading.open_table(STATE) {
             Ok(table) => table,
             Err(redb::TableError::TableDoesNotExist(_)) => return Ok(None),
@@ -338,7 +388,7 @@ impl Baseline {
     }
 
     fn read<T>(&self, look: impl FnOnce(&Tables) -> Result<T, redb::Error>) -> io::Result<T> {
-        let reading = self.database.begin_read().map_err(failed)?;
+        let reading = self.database()?.begin_read().map_err(failed)?;
         let tables = Tables::open(&reading).map_err(failed)?;
         look(&tables).map_err(failed)
     }
@@ -370,14 +420,32 @@ impl Tables {
     }
 }
 
-fn folder_id(folders: &mut redb::Table<'_, &[u8], u32>, folder: &[u8]) -> io::Result<u32> {
+fn folder_id(
+    folders: &mut redb::Table<'_, &[u8], u32>,
+    folder: &[u8],
+    next: &mut u32,
+) -> io::Result<u32> {
     if let Some(id) = folders.get(folder).map_err(failed)? {
         return Ok(id.value());
     }
-    // Folders never go one by one, only all at once ([`Baseline::compact`]): so their count is free.
-    let id = u32::try_from(folders.len().map_err(failed)?).map_err(io::Error::other)?;
+    let id = *next;
+    *next = id.checked_add(1).ok_or_else(|| io::Error::other("no more numbers for folders"))?;
     folders.insert(folder, id).map_err(failed)?;
     Ok(id)
+}
+
+/// Whether a folder has no files (any more).
+fn is_empty(files: &redb::Table<'_, &[u8], &[u8]>, folder: u32) -> io::Result<bool> {
+    let from = folder.to_be_bytes();
+    let next = files.range::<&[u8]>(from.as_slice()..).map_err(failed)?.next();
+    let next = next.transpose().map_err(failed)?;
+    Ok(next.is_none_or(|(key, _)| !key.value().starts_with(&from)))
+}
+
+/// The highest number that has its undo in the file; 0 when there is none.
+fn last_written(undo: &redb::Table<'_, u64, &[u8]>) -> io::Result<u64> {
+    let last = undo.last().map_err(failed)?;
+    Ok(last.and_then(|(_, batch)| undo::last_number(batch.value())).unwrap_or(0))
 }
 
 fn drop_settled(undo: &mut redb::Table<'_, u64, &[u8]>, upto: u64) -> io::Result<()> {
@@ -401,8 +469,17 @@ fn file_key(folder: u32, name: &[u8]) -> Vec<u8> {
 fn failed(error: impl Into<redb::Error>) -> io::Error {
     match error.into() {
         redb::Error::Io(error) => error,
+        error @ redb::Error::DatabaseAlreadyOpen => {
+            io::Error::new(io::ErrorKind::ResourceBusy, error)
+        }
         error => io::Error::other(error),
     }
+}
+
+/// Not of a full disk, a lack of permission or another process: there the file is as good as ever.
+fn tells_of_damage(error: &io::Error) -> bool {
+    let by_disk = |number: i32| number == rustix::io::Errno::IO.raw_os_error();
+    error.raw_os_error().is_none_or(by_disk) && error.kind() != io::ErrorKind::ResourceBusy
 }
 
 fn shown(path: &[u8]) -> String {

@@ -29,7 +29,7 @@ impl Reader {
         record::mark(found.value())
     }
 
-    /// The folder itself and all below it that ever held a known file.
+    /// The folder itself and all below it that hold a known file.
     pub fn folders_below(&self, folder: &[u8]) -> Vec<Vec<u8>> {
         let Ok(found) = self.0.folders.range(folder..) else { return Vec::new() };
         // `/a.txt` and `/a/b` both begin with `/a`; neighbours end where the beginning does.

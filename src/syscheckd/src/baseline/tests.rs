@@ -167,3 +167,112 @@ fn the_undo_of_what_has_arrived_is_dropped() {
     assert_eq!(baseline.read(|tables| Ok(tables.undo.len()?)).unwrap(), 0);
     assert!(!baseline.is_dirty());
 }
+
+#[test]
+fn a_folder_goes_with_its_last_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut baseline = opened(&folder, 0);
+    let tell = |baseline: &mut Baseline, number, path: &[u8], there: bool| {
+        baseline.tell(number, path, there.then(|| record(number)));
+    };
+    for (number, path) in [&b"/a/1"[..], b"/a/2", b"/b/1", b"/c/1"].into_iter().enumerate() {
+        tell(&mut baseline, number as u64 + 1, path, true);
+    }
+    baseline.flush().unwrap();
+    tell(&mut baseline, 5, b"/a/1", false);
+    tell(&mut baseline, 6, b"/b/1", false);
+    // Gone and there again in one batch, and never there.
+    tell(&mut baseline, 7, b"/c/1", false);
+    tell(&mut baseline, 8, b"/c/2", true);
+    tell(&mut baseline, 9, b"/d/1", false);
+    baseline.flush().unwrap();
+    let folders = |baseline: &Baseline| baseline.reader().unwrap().folders_below(b"/");
+    assert_eq!(folders(&baseline), [b"/a", b"/c"]);
+    drop(baseline);
+
+    // Numbers of folders that are there are not given again.
+    let mut baseline = opened(&folder, 9);
+    tell(&mut baseline, 10, b"/e/2", true);
+    baseline.flush().unwrap();
+    assert_eq!(folders(&baseline), [b"/a", b"/c", b"/e"]);
+    for (path, number) in [(b"/a/2", 2), (b"/c/2", 8), (b"/e/2", 10)] {
+        assert_eq!(baseline.get(path), Some(record(number)));
+    }
+}
+
+#[test]
+fn an_undone_file_has_its_folder_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut baseline = opened(&folder, 0);
+    baseline.tell(1, b"/a/1", Some(record(1)));
+    baseline.acknowledged(1);
+    baseline.flush().unwrap();
+    baseline.tell(2, b"/a/1", None);
+    baseline.flush().unwrap();
+    drop(baseline);
+    assert_eq!(opened(&folder, 1).get(b"/a/1"), Some(record(1)));
+}
+
+#[test]
+fn a_file_that_another_has_open_is_not_set_aside() {
+    let folder = tempfile::tempdir().unwrap();
+    let baseline = opened(&folder, 0);
+    let error = Baseline::open(folder.path()).err().expect("it is open");
+    assert_eq!(error.kind(), io::ErrorKind::ResourceBusy);
+    assert!(!folder.path().join("baseline.damaged").exists());
+    drop(baseline);
+    opened(&folder, 0);
+}
+
+/// In a process of its own: the limit on the size of files is one process's.
+#[test]
+fn a_full_disk_is_waited_for() {
+    const ALONE: &str = "BASELINE_ALONE";
+    if std::env::var_os(ALONE).is_none() {
+        let status = std::process::Command::new("sh")
+            .args(["-c", "trap '' XFSZ; exec \"$0\" \"$@\""])
+            .arg(std::env::current_exe().unwrap())
+            .args(["--exact", "baseline::tests::a_full_disk_is_waited_for"])
+            .env(ALONE, "1")
+            .status();
+        return assert!(status.unwrap().success());
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let mut baseline = opened(&folder, 0);
+    baseline.tell(1, b"/early", Some(record(1)));
+    baseline.acknowledged(1);
+    baseline.flush().unwrap();
+    let reader = baseline.reader().unwrap();
+    let path = folder.path().join("baseline.redb");
+    limit_files_to(Some(fs::metadata(&path).unwrap().len()));
+    let mut last = 1;
+    while baseline.flush().is_ok() {
+        for _ in 0..1000 {
+            last += 1;
+            let path = format!("/folder/{last}/{}", "x".repeat(200));
+            baseline.tell(last, path.as_bytes(), Some(record(last)));
+        }
+    }
+
+    assert_eq!(baseline.get(b"/early"), Some(record(1)), "it can still be read");
+    assert_eq!(baseline.get(b"/never"), None);
+    // What an older reader still knows is chance; it does no harm.
+    reader.folders_below(b"/");
+    baseline.flush().expect_err("still full");
+    assert!(baseline.reader().unwrap().file(b"/early").is_some());
+
+    limit_files_to(None);
+    baseline.flush().unwrap();
+    drop(baseline);
+    let mut baseline = Baseline::open(folder.path()).unwrap();
+    assert_eq!(baseline.len() as u64, last);
+    // What was sent meanwhile and has not arrived is undone all the same.
+    baseline.settle(10).unwrap();
+    assert_eq!(baseline.len(), 10);
+}
+
+fn limit_files_to(bytes: Option<u64>) {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let maximum = getrlimit(Resource::Fsize).maximum;
+    setrlimit(Resource::Fsize, Rlimit { current: bytes, maximum }).unwrap();
+}

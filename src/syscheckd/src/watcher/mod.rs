@@ -418,11 +418,15 @@ impl Watcher {
     /// Writes first, sends then.
     fn transmit(&mut self, now: Instant) {
         self.baseline.acknowledged(self.sender.acked());
-        // What nobody is told need not be on disk at once.
-        if self.baseline.has_told() || now >= self.next_flush {
+        // What nobody is told need not be on disk at once; a disk that is full is tried again later.
+        let is_urgent = self.baseline.has_told() && !self.write_failed;
+        if is_urgent || now >= self.next_flush {
             self.next_flush = now + TICK;
             match self.baseline.flush() {
-                Ok(()) => self.write_failed = false,
+                Ok(()) => {
+                    // A scan meanwhile had nothing to compare with.
+                    self.requested |= std::mem::take(&mut self.write_failed);
+                }
                 Err(error) if !self.write_failed => {
                     self.write_failed = true;
                     log::error!(
