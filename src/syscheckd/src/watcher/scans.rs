@@ -105,6 +105,8 @@ impl Watcher {
         let first = std::mem::take(&mut self.first);
         self.forget_place();
         self.baseline.remember(COMPLETE, b"1");
+        // A kill in the next moment must not make the next scan the first one again.
+        self.next_flush = now;
         self.counts.scans += 1;
         // What lies before the place where it went on may have changed while nobody looked.
         self.requested |= scan.resumed;
