@@ -23,6 +23,8 @@ mod file_to_alert;
 mod hostile;
 #[path = "suite/hosts.rs"]
 mod hosts;
+#[path = "suite/installed.rs"]
+mod installed;
 #[path = "suite/lists.rs"]
 mod lists;
 #[path = "suite/log_to_alert.rs"]
