@@ -4,7 +4,7 @@
 //! not know, and what may not be seen (names below `trusted.` without the right), is not there for us.
 
 use std::fmt::Write;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, BorrowedFd};
 
 use fim::extra::{Extra, Writer};
 use rustix::fs::{AtFlags, Statx, StatxAttributes, StatxFlags};
@@ -15,7 +15,7 @@ use settings::{CheckOptions, ExtraChecks};
 const LONGEST: usize = 65_536;
 
 /// Writes what the options ask for; empty when they ask for nothing. For a symbolic link it is the link itself that is asked.
-pub fn collect(found: &OwnedFd, options: &CheckOptions, blake3: Option<[u8; 32]>) -> Vec<u8> {
+pub fn collect(found: BorrowedFd<'_>, options: &CheckOptions, blake3: Option<[u8; 32]>) -> Vec<u8> {
     let wanted = options.extra;
     if wanted.is_empty() {
         return Vec::new();
@@ -85,7 +85,7 @@ struct Attributes {
 }
 
 impl Attributes {
-    fn of(found: &OwnedFd) -> Self {
+    fn of(found: BorrowedFd<'_>) -> Self {
         Self { path: format!("/proc/self/fd/{}", found.as_raw_fd()) }
     }
 
@@ -177,6 +177,7 @@ fn hex(bytes: &[u8]) -> String {
 mod tests {
     use super::*;
     use std::fs;
+    use std::os::fd::AsFd;
     use std::path::Path;
 
     use fim::extra::value;
@@ -187,7 +188,7 @@ mod tests {
     fn collected(path: &Path, extra: ExtraChecks) -> Vec<u8> {
         let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let found = rustix::fs::open(path, flags, Mode::empty()).unwrap();
-        collect(&found, &CheckOptions { extra, ..CheckOptions::default() }, Some([0xab; 32]))
+        collect(found.as_fd(), &CheckOptions { extra, ..CheckOptions::default() }, Some([0xab; 32]))
     }
 
     #[test]

@@ -1,9 +1,10 @@
 //! Looking at one path: what is there, and what it looks like.
 //!
-//! Whoever owns a watched folder may change it under our eyes, so nothing is asked twice by name: a path is walked folder
-//! by folder without following links, a file is opened once without reading (`O_PATH`), asked what it is, and only a
-//! regular file is opened for reading, through that very descriptor. So no device, FIFO or socket is ever opened,
-//! not even by way of a link, and all attributes are those of one file.
+//! Whoever owns a watched folder may change it under our eyes. So a path is walked folder by folder without following links, and only what
+//! a name shows to be a regular file is opened for reading, without waiting; the descriptor has to be of that very inode. All
+//! else (links, and what is replaced meanwhile) is opened without reading (`O_PATH`), asked what it is, and if regular opened
+//! through that descriptor. So no device, FIFO or socket is ever read or waited for, not even by way of a link, and all attributes
+//! are those of one file.
 //!
 //! A symbolic link counts as a file: size, mode and owner of the link, digests of what it points to, if that is a regular file.
 //!
@@ -12,7 +13,7 @@
 
 use std::fs::File;
 use std::io::{self, Read};
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, SystemTime};
 
 use fim::Attributes;
@@ -46,6 +47,8 @@ pub enum Sight {
         stamp: u64,
         /// The bytes that were hashed, if they were to be kept.
         content: Option<Vec<u8>>,
+        /// Length of the content that was read.
+        read: u64,
         /// Why its content could not be read, if so.
         unreadable: Option<io::Error>,
     },
@@ -82,16 +85,19 @@ pub fn glance(folder: impl AsFd, name: &[u8]) -> io::Result<Glance> {
 fn stamp(stat: &Stat, target: Option<&Stat>) -> u64 {
     let mut hasher = blake3::Hasher::new();
     for stat in [Some(stat), target].into_iter().flatten() {
-        for number in [stat.st_size, stat.st_mtime, stat.st_ctime] {
-            hasher.update(&number.to_le_bytes());
-        }
-        for number in [stat.st_mtime_nsec, stat.st_ctime_nsec, stat.st_ino, stat.st_dev] {
-            hasher.update(&number.to_le_bytes());
-        }
+        hasher.update(facts(stat).as_flattened());
     }
     let digest = *hasher.finalize().as_bytes();
     let (first, _) = digest.split_first_chunk::<8>().expect("a digest has 32 bytes");
     u64::from_le_bytes(*first)
+}
+
+/// What a stamp is made of.
+fn facts(stat: &Stat) -> [[u8; 8]; 7] {
+    let [size, mtime, ctime] = [stat.st_size, stat.st_mtime, stat.st_ctime].map(i64::to_le_bytes);
+    let others = [stat.st_mtime_nsec, stat.st_ctime_nsec, stat.st_ino, stat.st_dev];
+    let [mtime_nsec, ctime_nsec, ino, dev] = others.map(u64::to_le_bytes);
+    [size, mtime, ctime, mtime_nsec, ctime_nsec, ino, dev]
 }
 
 /// Small files that change while they are read are read again, so often at the most.
@@ -131,8 +137,17 @@ fn look_once(
     keep: Option<u64>,
     pause: &mut dyn FnMut() -> bool,
 ) -> io::Result<(Sight, bool)> {
-    let found = open(folder, name, OFlags::PATH | OFlags::NOFOLLOW)?;
-    let stat = rustix::fs::fstat(&found)?;
+    let wanted = Wanted::of(options);
+    let opened = wanted.any().then(|| open_regular(folder, name)).flatten();
+    let is_open = opened.is_some();
+    let (found, stat) = match opened {
+        Some(opened) => opened,
+        None => {
+            let found = open(folder, name, OFlags::PATH | OFlags::NOFOLLOW)?;
+            let stat = rustix::fs::fstat(&found)?;
+            (File::from(found), stat)
+        }
+    };
     let (target, stamp) = match FileType::from_raw_mode(stat.st_mode) {
         FileType::Directory => return Ok((Sight::Folder, true)),
         FileType::RegularFile => (None, stamp(&stat, None)),
@@ -145,8 +160,8 @@ fn look_once(
     };
     let is_file = |stat: &Stat| FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile;
     let content = match &target {
-        None => Some((&found, length(&stat))),
-        Some(Some((target, stat))) if is_file(stat) => Some((target, length(stat))),
+        None => Some((found.as_fd(), length(&stat))),
+        Some(Some((target, stat))) if is_file(stat) => Some((target.as_fd(), length(stat))),
         Some(_) => None,
     };
     let mut attributes = Attributes {
@@ -156,12 +171,17 @@ fn look_once(
         gid: options.group.then_some(stat.st_gid),
         ..Attributes::default()
     };
-    let wanted = Wanted::of(options);
-    let (mut kept, mut unreadable, mut blake3) = (None, None, None);
+    let (mut kept, mut unreadable, mut blake3, mut read) = (None, None, None, 0);
     if let Some((file, len)) = content
         && wanted.any()
     {
-        match read(file, wanted, len, keep.is_some_and(|keep| len <= keep), pause) {
+        read = len;
+        let keep = keep.is_some_and(|keep| len <= keep);
+        let digests = match is_open {
+            true => digests(&found, wanted, len, keep, pause),
+            false => reopen(file).and_then(|file| digests(&file, wanted, len, keep, pause)),
+        };
+        match digests {
             Ok(Some((digests, content))) => {
                 attributes.md5 = digests.md5;
                 attributes.sha1 = digests.sha1;
@@ -172,13 +192,18 @@ fn look_once(
             Err(error) => unreadable = Some(error),
         }
     }
-    attributes.extra = extras::collect(&found, options, blake3);
-    let target_now = target.flatten().map(|(target, _)| rustix::fs::fstat(target)).transpose()?;
+    attributes.extra = extras::collect(found.as_fd(), options, blake3);
+    let target_now = target.iter().flatten().map(|(target, _)| rustix::fs::fstat(target)).next();
+    let target_now = target_now.transpose()?;
     let now = rustix::fs::fstat(&found)?;
-    let is_consistent = self::stamp(&now, target_now.as_ref()) == stamp || length(&now) > SMALL;
+    let is_same = || match (&target, &target_now) {
+        (None, None) => facts(&now) == facts(&stat),
+        _ => self::stamp(&now, target_now.as_ref()) == stamp,
+    };
+    let is_consistent = length(&now) > SMALL || is_same();
     let is_fresh = [Some(&now), target_now.as_ref()].into_iter().flatten().any(is_fresh);
     let stamp = if is_fresh { 0 } else { stamp };
-    Ok((Sight::File { attributes, stamp, content: kept, unreadable }, is_consistent))
+    Ok((Sight::File { attributes, stamp, content: kept, read, unreadable }, is_consistent))
 }
 
 fn is_fresh(stat: &Stat) -> bool {
@@ -190,20 +215,19 @@ fn is_fresh(stat: &Stat) -> bool {
 }
 
 /// The digests, and the content if it is to be kept; `None` when told to give up.
-fn read(
-    found: &OwnedFd,
+fn digests(
+    mut file: &File,
     wanted: Wanted,
     len: u64,
     keep: bool,
     pause: &mut dyn FnMut() -> bool,
 ) -> io::Result<Option<(hash::Digests, Option<Vec<u8>>)>> {
-    let mut file = reopen(found)?;
     let limit = len.max(LEAST_READ);
     if !keep {
         if len > LEAST_READ {
             // Hints: read ahead, and do not push out what other programs have in the cache.
-            let _ = rustix::fs::fadvise(&file, 0, None, Advice::Sequential);
-            let _ = rustix::fs::fadvise(&file, 0, None, Advice::NoReuse);
+            let _ = rustix::fs::fadvise(file, 0, None, Advice::Sequential);
+            let _ = rustix::fs::fadvise(file, 0, None, Advice::NoReuse);
         }
         return Ok(
             hash::digest(&mut file, wanted, limit, None, pause)?.map(|digests| (digests, None))
@@ -260,6 +284,19 @@ fn open(folder: impl AsFd, name: &[u8], flags: OFlags) -> io::Result<OwnedFd> {
     Ok(rustix::fs::openat(folder, name, flags, Mode::empty())?)
 }
 
+/// Opens for reading what is a regular file by its name, and by its descriptor still the same one.
+fn open_regular(folder: impl AsFd, name: &[u8]) -> Option<(File, Stat)> {
+    let named = rustix::fs::statat(&folder, name, AtFlags::SYMLINK_NOFOLLOW).ok()?;
+    let is_file = |stat: &Stat| FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile;
+    if !is_file(&named) {
+        return None;
+    }
+    let found = open(folder, name, OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NOCTTY).ok()?;
+    let stat = rustix::fs::fstat(&found).ok()?;
+    let is_same = (stat.st_dev, stat.st_ino) == (named.st_dev, named.st_ino) && is_file(&stat);
+    is_same.then(|| (File::from(found), stat))
+}
+
 /// What a link points to.
 fn target(folder: impl AsFd, name: &[u8]) -> Option<(OwnedFd, Stat)> {
     let target = open(folder, name, OFlags::PATH).ok()?;
@@ -268,7 +305,7 @@ fn target(folder: impl AsFd, name: &[u8]) -> Option<(OwnedFd, Stat)> {
 }
 
 /// Opens for reading what an `O_PATH` descriptor stands for.
-fn reopen(found: &OwnedFd) -> io::Result<File> {
+fn reopen(found: BorrowedFd<'_>) -> io::Result<File> {
     let path = format!("/proc/self/fd/{}", found.as_raw_fd());
     let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
     Ok(File::from(rustix::fs::open(path, flags, Mode::empty())?))

@@ -18,6 +18,7 @@ mod reader;
 mod record;
 mod undo;
 
+use std::cell::OnceCell;
 use std::collections::HashMap;
 use std::collections::hash_map::RandomState;
 use std::fs;
@@ -41,6 +42,8 @@ const STATE: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("state");
 const CACHE: usize = 2 << 20;
 /// Changes that wait for being written; more only when the disk does not take them.
 const MAX_WAITING: usize = 100_000;
+/// Passes of [`Baseline::compact`].
+const COMPACTIONS: usize = 4;
 
 /// The database, its numbering, and what is not written yet.
 pub struct Baseline {
@@ -54,7 +57,11 @@ pub struct Baseline {
     marked: u64,
     /// Highest number told.
     last: u64,
+    /// What was last written, for [`Self::get`]; taken when it is first asked for.
+    snapshot: OnceCell<Tables>,
     waiting: Vec<Change>,
+    /// Of the waiting changes, those that are told.
+    told: usize,
     /// The newest of the waiting changes of each path; `None` is a file that is gone.
     overlay: HashMap<Vec<u8>, Option<Record>>,
     state: Vec<(&'static str, Vec<u8>)>,
@@ -102,7 +109,9 @@ impl Baseline {
             stream: random(),
             marked: 0,
             last: 0,
+            snapshot: OnceCell::new(),
             waiting: Vec::new(),
+            told: 0,
             overlay: HashMap::new(),
             state: Vec::new(),
             marked_written: 0,
@@ -192,7 +201,7 @@ impl Baseline {
         if let Some(waiting) = self.overlay.get(path) {
             return waiting.clone();
         }
-        self.read(|tables| tables.get(path)).unwrap_or_else(|error| {
+        self.look_up(path).unwrap_or_else(|error| {
             log::error!("The baseline cannot be read: {error}. '{}' is taken as new.", shown(path));
             None
         })
@@ -244,9 +253,14 @@ impl Baseline {
         !self.waiting.is_empty() || !self.state.is_empty() || self.marked > self.marked_written
     }
 
-    /// Whether events wait for being written before they may be sent.
-    pub fn has_told(&self) -> bool {
-        self.waiting.iter().any(|change| change.number.is_some())
+    /// How many changes wait for being written, with or without an event that tells them.
+    pub fn waiting(&self) -> usize {
+        self.waiting.len()
+    }
+
+    /// How many events wait for being written before they may be sent.
+    pub fn told(&self) -> usize {
+        self.told
     }
 
     /// Files of which something waits for being written.
@@ -266,6 +280,7 @@ impl Baseline {
         if result.is_err() && self.waiting.len() > MAX_WAITING {
             // What is dropped is found again, and told again, after a restart or at the next scan.
             self.waiting.clear();
+            self.told = 0;
             self.overlay.clear();
         }
         result
@@ -286,23 +301,41 @@ impl Baseline {
 
     /// Gives back room in the file that nothing needs any more, when that is a good part of it. Takes a moment.
     pub fn compact(&mut self) {
-        let wasteful = || -> io::Result<bool> {
-            let writing = self.database()?.begin_write().map_err(failed)?;
-            let stats = writing.stats().map_err(failed)?;
-            writing.abort().map_err(failed)?;
-            let used = stats.stored_bytes() + stats.metadata_bytes();
-            Ok(stats.fragmented_bytes() > used / 2 && stats.fragmented_bytes() > 1 << 20)
-        };
-        if wasteful().unwrap_or(false)
-            && let Some(database) = &mut self.database
-            && let Err(error) = database.compact()
-        {
-            // A reader is at work: next time.
-            log::debug!("baseline not compacted: {error}");
+        self.snapshot.take();
+        // Each pass gives back the half at most.
+        for _ in 0..COMPACTIONS {
+            if !self.is_wasteful().unwrap_or(false) {
+                return;
+            }
+            if let Some(database) = &mut self.database
+                && let Err(error) = database.compact()
+            {
+                // A reader is at work: next time.
+                log::debug!("baseline not compacted: {error}");
+                return;
+            }
         }
     }
 
+    fn is_wasteful(&self) -> io::Result<bool> {
+        let writing = self.database()?.begin_write().map_err(failed)?;
+        let stats = writing.stats().map_err(failed)?;
+        writing.abort().map_err(failed)?;
+        let used = stats.stored_bytes() + stats.metadata_bytes();
+        Ok(stats.fragmented_bytes() > used / 2 && stats.fragmented_bytes() > 1 << 20)
+    }
+
+    fn look_up(&self, path: &[u8]) -> io::Result<Option<Record>> {
+        if let Some(snapshot) = self.snapshot.get() {
+            return snapshot.get(path).map_err(failed);
+        }
+        let reading = self.database()?.begin_read().map_err(failed)?;
+        let tables = Tables::open(&reading).map_err(failed)?;
+        self.snapshot.get_or_init(|| tables).get(path).map_err(failed)
+    }
+
     fn change(&mut self, path: Vec<u8>, record: Option<Record>, number: Option<u64>) {
+        self.told += usize::from(number.is_some());
         self.overlay.insert(path.clone(), record.clone());
         self.waiting.push(Change { path, record, number });
     }
@@ -313,6 +346,8 @@ impl Baseline {
 
     /// Writes everything that waits, and drops the undo of all batches up to this number.
     fn commit_dropping(&mut self, upto: u64) -> io::Result<()> {
+        // A snapshot would keep the pages that are about to become free.
+        self.snapshot.take();
         if self.database.is_none() {
             self.open_anew();
         }
@@ -320,6 +355,7 @@ impl Baseline {
         self.len = len;
         self.marked_written = self.marked;
         self.waiting.clear();
+        self.told = 0;
         self.overlay.clear();
         self.state.clear();
         Ok(())

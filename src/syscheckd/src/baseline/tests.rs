@@ -59,7 +59,7 @@ fn what_was_not_flushed_is_known_until_a_restart() {
     let folder = tempfile::tempdir().unwrap();
     let mut baseline = opened(&folder, 0);
     baseline.tell(1, b"/a", Some(record(1)));
-    assert!(baseline.get(b"/a").is_some() && baseline.has_told());
+    assert!(baseline.get(b"/a").is_some() && baseline.told() == 1);
     drop(baseline);
     assert!(opened(&folder, 0).is_empty());
 }
@@ -275,4 +275,45 @@ fn limit_files_to(bytes: Option<u64>) {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let maximum = getrlimit(Resource::Fsize).maximum;
     setrlimit(Resource::Fsize, Rlimit { current: bytes, maximum }).unwrap();
+}
+
+#[test]
+fn what_was_written_after_a_look_is_seen_by_the_next() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut baseline = opened(&folder, 0);
+    baseline.tell(1, b"/a", Some(record(1)));
+    baseline.flush().unwrap();
+    for (number, size) in [(2, Some(2)), (3, None), (4, Some(4))] {
+        assert!(baseline.get(b"/b").is_none());
+        baseline.tell(number, b"/a", size.map(record));
+        baseline.flush().unwrap();
+        assert_eq!((baseline.get(b"/a"), baseline.told()), (size.map(record), 0));
+    }
+}
+
+#[test]
+fn a_compacted_baseline_is_small() {
+    const FILES: u32 = 30_000;
+    let folder = tempfile::tempdir().unwrap();
+    let mut baseline = opened(&folder, 0);
+    let digest = |n: u32| *blake3::hash(&n.to_le_bytes()).as_bytes();
+    for n in 0..FILES {
+        let attributes = fim::Attributes { sha256: Some(digest(n)), ..record(4096).attributes };
+        let path = format!("/tree/d{:02}/f{n:06}", n / 1000);
+        baseline.tell(u64::from(n) + 1, path.as_bytes(), Some(Record { attributes, ..record(1) }));
+        if n % 3000 == 0 {
+            baseline.flush().unwrap();
+            baseline.acknowledged(u64::from(n));
+        }
+    }
+    baseline.flush().unwrap();
+    baseline.acknowledged(FILES.into());
+    baseline.flush().unwrap();
+    assert!(baseline.get(b"/tree/d00/f000000").is_some());
+
+    baseline.compact();
+
+    let bytes = fs::metadata(folder.path().join("baseline.redb")).unwrap().len();
+    assert!(bytes < u64::from(FILES) * 100, "{bytes}");
+    assert_eq!(baseline.len(), FILES as usize);
 }

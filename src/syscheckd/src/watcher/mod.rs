@@ -53,6 +53,11 @@ const RUN_NOW: &str = "var/run/.syscheck_run";
 /// How often the schedule and [`RUN_NOW`] are looked at.
 const TICK: Duration = Duration::from_secs(1);
 
+/// What a scan finds in this time is written and sent together: each writing waits for the disk.
+const TOGETHER: Duration = Duration::from_millis(20);
+/// Changes that wait for being written.
+const MOST_WAITING: usize = 4096;
+
 /// Everything that syscheckd does while it runs.
 pub struct Watcher {
     root: PathBuf,
@@ -88,6 +93,8 @@ pub struct Watcher {
     outbox: VecDeque<Message>,
     next_tick: Instant,
     next_flush: Instant,
+    /// Until then what was told waits for more, and is written and sent together with it.
+    together_until: Option<Instant>,
     write_failed: bool,
     counts: Counts,
 }
@@ -194,6 +201,7 @@ impl Watcher {
             outbox: VecDeque::new(),
             next_tick: now.instant,
             next_flush: now.instant,
+            together_until: None,
             write_failed: false,
             counts: Counts::default(),
         };
@@ -245,6 +253,7 @@ impl Watcher {
             self.settling.next_due(),
             self.gate.next_due(now),
             answer.filter(|_| self.outbox.is_empty()),
+            self.together_until,
             Some(self.next_tick),
         ];
         let until = wakes.into_iter().flatten().min().unwrap_or(now + TICK);
@@ -256,7 +265,8 @@ impl Watcher {
         let reads = |fd| PollFd::from_borrowed_fd(fd, PollFlags::IN);
         let mut ready = Vec::with_capacity(6);
         ready.extend(other.map(reads));
-        if let Some(fd) = self.sender.fd() {
+        // While events wait for others the queue is not listened to.
+        if let Some(fd) = self.sender.fd().filter(|_| self.together_until.is_none()) {
             let out = if self.sender.wants_write() { PollFlags::OUT } else { PollFlags::empty() };
             ready.push(PollFd::from_borrowed_fd(fd, PollFlags::IN | out));
         }
@@ -417,10 +427,13 @@ impl Watcher {
 
     /// Writes first, sends then.
     fn transmit(&mut self, now: Instant) {
+        if self.waits_for_more(now) {
+            return;
+        }
         self.baseline.acknowledged(self.sender.acked());
         // What nobody is told need not be on disk at once; a disk that is full is tried again later.
-        let is_urgent = self.baseline.has_told() && !self.write_failed;
-        if is_urgent || now >= self.next_flush {
+        let is_urgent = self.baseline.told() > 0 || self.baseline.waiting() >= MOST_WAITING;
+        if (is_urgent && !self.write_failed) || now >= self.next_flush {
             self.next_flush = now + TICK;
             match self.baseline.flush() {
                 Ok(()) => {
@@ -442,6 +455,20 @@ impl Watcher {
             self.compact_asked = false;
             self.baseline.compact();
         }
+    }
+
+    /// Whether the events that are to be written and sent wait for others: while a scan goes on, which finds more at once.
+    fn waits_for_more(&mut self, now: Instant) -> bool {
+        let few = (1..MOST_WAITING).contains(&self.baseline.told());
+        if !few || self.scan.is_none() || !self.outbox.is_empty() || self.write_failed {
+            self.together_until = None;
+            return false;
+        }
+        let until = *self.together_until.get_or_insert(now + TOGETHER);
+        if now >= until {
+            self.together_until = None;
+        }
+        now < until
     }
 }
 

@@ -16,6 +16,8 @@ use crate::realtime::WatchTable;
 
 /// How often a paused scan asks whether it may go on.
 const PAUSE_TICK: Duration = Duration::from_millis(100);
+/// News of a scan that the owner is woken for; far fewer than the channel holds.
+const TOGETHER: u64 = 64;
 
 /// The owner is gone or wants us to stop.
 pub(super) struct Stopped;
@@ -44,6 +46,10 @@ pub(super) struct Hand {
     told: u64,
     /// The last files among them, with their numbers: as many as may not have been taken.
     recent: VecDeque<(u64, Vec<u8>)>,
+    /// News that the owner was not woken for.
+    unsaid: u64,
+    /// A scan is going on: its news can wait for each other.
+    scanning: bool,
     /// Files looked at since the last rest.
     files: u64,
     budget: Budget,
@@ -75,6 +81,8 @@ impl Hand {
             superseded: false,
             told: 0,
             recent: VecDeque::new(),
+            unsaid: 0,
+            scanning: false,
             files: 0,
             budget: Budget::new(0, 0),
             accounted: 0,
@@ -105,6 +113,7 @@ impl Hand {
         self.files = 0;
         self.budget.start();
         self.accounted = self.progress.bytes.load(Ordering::Relaxed);
+        self.scanning = true;
         let (id, scope, taken) = (scan.id, scan.scope, scan.taken);
         let mut also = scan.also.clone();
         also.extend(
@@ -118,6 +127,7 @@ impl Hand {
         }
         // The snapshot is given back before the owner goes on.
         drop(walk);
+        self.scanning = false;
         self.tell(News::ScanEnded { id, complete: !self.abandoned })
     }
 
@@ -202,6 +212,7 @@ impl Hand {
 
     /// In the middle of a large file, after a piece of it.
     pub(super) fn rest_within_file(&mut self, pace: Pace) -> Result<(), Stopped> {
+        self.wake();
         self.breathe()?;
         if pace != Pace::Rests || self.nested {
             return Ok(());
@@ -220,6 +231,7 @@ impl Hand {
 
     /// Does nothing but look at what events name.
     fn serve_until(&mut self, end: Instant) -> Result<(), Stopped> {
+        self.wake();
         while !self.abandoned {
             match self.jobs.recv_timeout(end.saturating_duration_since(Instant::now())) {
                 Ok(job) => self.squeeze_in(job)?,
@@ -268,9 +280,19 @@ impl Hand {
             self.recent.push_back((self.told, path.clone()));
         }
         self.news.send(news).map_err(|_| Stopped)?;
-        // It can only fail when it is due to be read already.
-        let _ = rustix::io::write(&*self.wake, &1_u64.to_ne_bytes());
+        self.unsaid += 1;
+        if self.nested || !self.scanning || self.unsaid >= TOGETHER {
+            self.wake();
+        }
         Ok(())
+    }
+
+    /// Says that there are news.
+    fn wake(&mut self) {
+        if std::mem::take(&mut self.unsaid) > 0 {
+            // It can only fail when it is due to be read already.
+            let _ = rustix::io::write(&*self.wake, &1_u64.to_ne_bytes());
+        }
     }
 
     fn check_stop(&self) -> Result<(), Stopped> {

@@ -381,8 +381,8 @@ impl<'a> Walk<'a> {
             _ if outdated => Ok(Found::Told),
             Ok(Sight::Folder) => Ok(Found::Folder),
             Ok(Sight::Special) => Ok(Found::Nothing),
-            Ok(Sight::File { attributes, stamp, content, unreadable }) => {
-                progress.add(&progress.bytes, attributes.size.unwrap_or(0));
+            Ok(Sight::File { attributes, stamp, content, read, unreadable }) => {
+                progress.add(&progress.bytes, read);
                 if let Some(error) = &unreadable {
                     let path = String::from_utf8_lossy(path);
                     log::warn!("Unable to read file '{path}' for checksum: {error}");
