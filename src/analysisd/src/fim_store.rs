@@ -295,7 +295,11 @@ impl FimStore {
         if known.is_some() && notes.grown && verdict.is_growth(seen) {
             verdict = Verdict::silent(Reason::Grown);
         } else if verdict.is_news() {
-            let word = if known.is_none() { "new" } else { "modify" };
+            let word = match (&known, &seen.sum) {
+                (Some(_), Sum::Deleted) => "delete",
+                (Some(known), _) if known.sum != b"-1" => "modify",
+                _ => "new",
+            };
             if let Some(package) = &notes.package {
                 self.package_log.note(now, location, word, path, &package.words());
                 verdict = Verdict::silent(Reason::Package);

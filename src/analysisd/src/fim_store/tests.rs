@@ -347,12 +347,16 @@ fn a_change_of_a_package_is_the_new_baseline_and_is_listed() {
     assert_eq!(said, swallowed(Reason::Package));
     assert_eq!(send(&format!("{B} /bin/x\n{note}")), swallowed(Reason::Unchanged));
     assert!(matches!(send(&format!("{C} /bin/x\n@package old=1\n")), Outcome::Event(_)));
+    send(&format!("-1 /bin/x\n{note}"));
+    send(&format!("{A} /bin/x\n{note}"));
     store.flush().unwrap();
     let log = fs::read_to_string(root.path().join("logs/fim_packages.log")).unwrap();
-    assert!(log.ends_with(" syscheck modify /bin/x openssl 3.0.1 -> 3.0.2\n"), "{log}");
+    let words: Vec<&str> = log.lines().map(|line| line.split(' ').nth(3).unwrap()).collect();
+    assert_eq!(words, ["modify", "delete", "new"], "{log}");
+    assert!(log.ends_with(" syscheck new /bin/x openssl 3.0.1 -> 3.0.2\n"), "{log}");
     let history = fs::read_to_string(root.path().join("queue/fim-history/syscheck")).unwrap();
     let told: Vec<&str> = history.lines().map(|l| l.split(' ').nth(1).unwrap()).collect();
-    assert_eq!(told, ["package", "alert"], "the first scan is no change");
+    assert_eq!(told, ["package", "alert", "package", "package"], "the first scan is no change");
 }
 
 #[test]
