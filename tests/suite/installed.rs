@@ -21,7 +21,8 @@ const CONF: &str = r#"<ossec_config>
 const SCRIPT: &str = r#"
     mount -t tmpfs none /mnt; cp -a /etc /mnt/etc; mount --bind /mnt/etc /etc; mount -t tmpfs none /opt
     unset OXSEC_ROOT OXSEC_STAY_USER NOTIFY_SOCKET
-    mkdir /opt/units /opt/watched; echo one >/opt/watched/old
+    mkdir /opt/units /opt/watched; mount -t tmpfs none /opt/watched
+    mkdir /opt/watched/sub; echo one >/opt/watched/sub/old
     sh "$project/install.sh" --unattended --preloaded /nonexistent --bin-dir "$bin" --unit-dir /opt/units --type local --dir /opt/x --no-start
     printf '%s\n' "$conf" >/opt/x/etc/ossec.conf
     trap '/opt/x/bin/ossec-control stop; cat /opt/x/logs/ossec.log' EXIT
@@ -33,8 +34,8 @@ const SCRIPT: &str = r#"
     }
     /opt/x/bin/ossec-control start
     await 'Real time file monitoring started' ossec.log
-    echo two >/opt/watched/new
-    await "New file '/opt/watched/new'" alerts/alerts.log
+    echo two >/opt/watched/sub/new
+    await "New file '/opt/watched/sub/new'" alerts/alerts.log
     await 'Ending rootcheck scan' ossec.log
 "#;
 

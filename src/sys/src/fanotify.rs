@@ -1,13 +1,15 @@
 //! fanotify(7): what happens in watched folders, and which process did it.
 //!
 //! A group is opened while the process is privileged (`CAP_SYS_ADMIN`); what it may do belongs to the group, so folders are
-//! added, and processes named, after privileges are gone. Events name a folder by its file handle, which
+//! added, and processes named, after privileges are gone. Only whole file systems have to be added before. Events name a folder by its file handle, which
 //! [`Fanotify::watch`] returned when the folder was added, and the name in it. Linux 5.9 (`FAN_REPORT_DFID_NAME`).
 
+use std::collections::HashSet;
 use std::io;
 use std::mem;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::ptr;
+use std::sync::{Mutex, PoisonError};
 
 use crate::check;
 
@@ -36,7 +38,11 @@ pub type FolderId = Box<[u8]>;
 
 /// A group of watches, and the queue of their events.
 #[derive(Debug)]
-pub struct Fanotify(OwnedFd);
+pub struct Fanotify {
+    group: OwnedFd,
+    /// Devices of the file systems that are watched as a whole. The lock is held for the call that adds one.
+    whole: Mutex<HashSet<u64>>,
+}
 
 /// One event, borrowed from the buffer that was read into.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,7 +73,8 @@ impl Fanotify {
         let fd = unsafe { libc::fanotify_init(flags, descriptors) };
         check(fd)?;
         // SAFETY: the call has just made this descriptor, and nobody else knows of it.
-        Ok(Self(unsafe { OwnedFd::from_raw_fd(fd) }))
+        let group = unsafe { OwnedFd::from_raw_fd(fd) };
+        Ok(Self { group, whole: Mutex::default() })
     }
 
     /// Watches a folder; watching it again is no harm.
@@ -83,12 +90,18 @@ impl Fanotify {
     /// Watches the whole file system that this folder is on; folders have still to be made known by [`id`].
     ///
     /// # Errors
-    /// As for [`Self::watch`], or the file system does not take it.
+    /// As for [`Self::watch`], or the file system does not take it, or it is a new one and `CAP_SYS_ADMIN` is gone.
     pub fn watch_file_system(&self, folder: BorrowedFd<'_>) -> io::Result<()> {
-        self.mark(folder, libc::FAN_MARK_ADD | libc::FAN_MARK_FILESYSTEM)
+        let device = rustix::fs::fstat(folder)?.st_dev;
+        let mut whole = self.whole.lock().unwrap_or_else(PoisonError::into_inner);
+        if !whole.contains(&device) {
+            self.mark(folder, libc::FAN_MARK_ADD | libc::FAN_MARK_FILESYSTEM)?;
+            whole.insert(device);
+        }
+        Ok(())
     }
 
-    /// Gives up all watches.
+    /// Gives up all watches; those of whole file systems only with `CAP_SYS_ADMIN`.
     ///
     /// # Errors
     /// None that is known of.
@@ -96,15 +109,17 @@ impl Fanotify {
         // Any folder will do.
         let root = rustix::fs::open("/", rustix::fs::OFlags::DIRECTORY, rustix::fs::Mode::empty())?;
         self.mark(root.as_fd(), libc::FAN_MARK_FLUSH)?;
+        let mut whole = self.whole.lock().unwrap_or_else(PoisonError::into_inner);
         match self.mark(root.as_fd(), libc::FAN_MARK_FLUSH | libc::FAN_MARK_FILESYSTEM) {
-            // Those of whole file systems take CAP_SYS_ADMIN: who has given it up since opening the group has none to give up.
-            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(()),
-            other => other,
+            Ok(()) => whole.clear(),
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {}
+            Err(error) => return Err(error),
         }
+        Ok(())
     }
 
     fn mark(&self, folder: BorrowedFd<'_>, flags: libc::c_uint) -> io::Result<()> {
-        let (group, folder) = (self.0.as_raw_fd(), folder.as_raw_fd());
+        let (group, folder) = (self.group.as_raw_fd(), folder.as_raw_fd());
         // SAFETY: a null path stands for the descriptor itself (fanotify_mark(2)); both descriptors are borrowed for the call.
         check(unsafe { libc::fanotify_mark(group, flags, EVENTS, folder, ptr::null()) })
     }
@@ -114,14 +129,14 @@ impl Fanotify {
     /// # Errors
     /// `WouldBlock` when there is nothing.
     pub fn read<'a>(&self, buffer: &'a mut [u8]) -> io::Result<&'a [u8]> {
-        let len = rustix::io::read(&self.0, &mut *buffer)?;
+        let len = rustix::io::read(&self.group, &mut *buffer)?;
         Ok(buffer.get(..len).unwrap_or_default())
     }
 }
 
 impl AsFd for Fanotify {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.0.as_fd()
+        self.group.as_fd()
     }
 }
 
@@ -324,18 +339,21 @@ mod tests {
         let Some(group) = opened() else { return };
         let folder = tempfile::tempdir().unwrap();
         let open = File::open(folder.path()).unwrap();
+        if group.watch_file_system(open.as_fd()).is_err() {
+            return println!("skipped: this file system is not watched as a whole");
+        }
+        let other = File::open("/dev").unwrap();
         let unprivileged = || {
             // Of this thread alone.
             let mut sets = rustix::thread::capabilities(None).unwrap();
             sets.effective.remove(rustix::thread::CapabilitySet::SYS_ADMIN);
             rustix::thread::set_capabilities(None, sets).unwrap();
             group.clear().unwrap();
-            group.watch(open.as_fd()).is_ok()
+            assert!(group.watch_file_system(open.as_fd()).is_ok(), "it is watched on");
+            assert!(group.watch_file_system(other.as_fd()).is_err());
+            group.watch(open.as_fd()).unwrap();
         };
-        let watches = std::thread::scope(|scope| scope.spawn(unprivileged).join().unwrap());
-        if !watches {
-            return println!("skipped: this file system has no file handles");
-        }
+        std::thread::scope(|scope| scope.spawn(unprivileged).join().unwrap());
         fs::write(folder.path().join("new"), "x").unwrap();
         assert!(!group.read(&mut vec![0; 8192]).unwrap().is_empty());
     }

@@ -19,6 +19,7 @@ pub mod whodata;
 pub mod worker;
 
 use std::io;
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -27,7 +28,7 @@ use std::time::{Duration, Instant};
 use ipc::{Sender, paths};
 use rootcheck::{Searcher, Timing};
 use runtime::{Capability, Daemon, Failure, Privilege, Program, Sandbox, Signal, Start};
-use settings::{CheckOptions, Ignore, Settings, TimeOfDay};
+use settings::{CheckOptions, Ignore, Settings, Syscheck, TimeOfDay};
 use sys::fanotify::Fanotify;
 
 use crate::baseline::Baseline;
@@ -74,7 +75,7 @@ fn run(start: Start) -> Result<(), Failure> {
     let rootcheck = &settings.rootcheck;
     let bind = rootcheck.present && !rootcheck.disabled && rootcheck.checks.ports;
     let write = &[STATE, CONTENTS, "var/run"];
-    let sources = Sources::open();
+    let sources = Sources::open(&settings.syscheck);
     daemon.confine(&Sandbox { read: &["/"], write, bind, ..Sandbox::default() })?;
     let baseline = open_baseline(daemon.root())?;
     daemon.ready();
@@ -155,9 +156,13 @@ struct Sources {
 }
 
 impl Sources {
-    fn open() -> Self {
+    fn open(settings: &Syscheck) -> Self {
         let said = |what: &str, error: &io::Error| log::debug!("{what} is not permitted: {error}");
         let group = Fanotify::open().inspect_err(|error| said("fanotify", error)).ok();
+        if let Some(group) = &group {
+            let watched = settings.directories.iter().filter(|folder| folder.options.realtime);
+            realtime::watch_mounts(group, watched.map(|folder| folder.path.as_os_str().as_bytes()));
+        }
         let audit = Audit::open().inspect_err(|error| said("reading audit records", error)).ok();
         Self { group: group.map(Arc::new), audit }
     }

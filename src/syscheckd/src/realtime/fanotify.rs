@@ -92,6 +92,22 @@ impl Table {
     }
 }
 
+/// Watches the file systems of those folders that are mount points; to be called while privileged. What is not possible is watched
+/// folder by folder later.
+pub fn watch_mounts<'a>(group: &Fanotify, folders: impl Iterator<Item = &'a [u8]>) {
+    for folder in folders {
+        let watched = open_root(folder).and_then(|opened| {
+            if is_mount_point(folder, device(opened.as_fd())?) {
+                group.watch_file_system(opened.as_fd())?;
+            }
+            Ok(())
+        });
+        if let Err(error) = watched {
+            log::debug!("'{}': {error}; not watched as a whole", folder.escape_ascii());
+        }
+    }
+}
+
 fn is_mount_point(folder: &[u8], own: u64) -> bool {
     folder == b"/"
         || open_root(split(folder).0)

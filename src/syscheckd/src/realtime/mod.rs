@@ -17,6 +17,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use ::inotify::Inotify;
 use sys::fanotify::Fanotify;
 
+pub use fanotify::watch_mounts;
 pub use settling::Settling;
 
 /// The folders that are watched. The mutex guards the table together with the adding of watches, so that an event never
