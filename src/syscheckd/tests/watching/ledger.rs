@@ -19,7 +19,9 @@ impl Ledger {
     pub(crate) fn hear(&mut self, bench: &Bench, tree: &Tree) {
         let root = format!(" {}/", bench.home.path().join("tree").display());
         for line in bench.manager.take() {
-            let Some((sum, name)) = line.split_once(&root) else { continue };
+            // Who did it may stand below.
+            let first = line.split('\n').next().unwrap_or_default();
+            let Some((sum, name)) = first.split_once(&root) else { continue };
             self.count += 1;
             assert!(tree.was_ever(name, sum), "'{name}' never was {sum}");
             let before = match sum {

@@ -155,15 +155,27 @@ impl Tree {
         let content = self.chance.bytes();
         let mut file = File::create(path).unwrap();
         self.note(path);
-        file.write_all(&content).unwrap();
-        self.note(path);
+        self.extend(path, &mut file, &content);
+    }
+
+    /// Page by page, as the kernel does it: in between others may see a file that ends with a page.
+    fn extend(&mut self, path: &Path, file: &mut File, content: &[u8]) {
+        const PAGE: usize = 4096;
+        let mut rest = content;
+        let mut at = file.metadata().unwrap().len() as usize;
+        while !rest.is_empty() {
+            let (piece, behind) = rest.split_at(rest.len().min(PAGE - at % PAGE));
+            file.write_all(piece).unwrap();
+            self.note(path);
+            (at, rest) = (at + piece.len(), behind);
+        }
     }
 
     fn append(&mut self, path: &Path) {
         if self.may_write(path) {
             let content = self.chance.bytes();
-            OpenOptions::new().append(true).open(path).unwrap().write_all(&content).unwrap();
-            self.note(path);
+            let mut file = OpenOptions::new().append(true).open(path).unwrap();
+            self.extend(path, &mut file, &content);
         }
     }
 
@@ -224,8 +236,7 @@ impl Tree {
             self.remove(path);
             let mut file = File::create(path).unwrap();
             self.note(path);
-            file.write_all(&content).unwrap();
-            self.note(path);
+            self.extend(path, &mut file, &content);
         }
     }
 
