@@ -23,6 +23,10 @@ fi
 echo "Rules: $rules. $(nproc) processors, load $(cut -d' ' -f1 /proc/loadavg): the feeder shares them with the daemon."
 "$target/bench/release/oxsec-bench" "$folder/root" "$target/release/examples/speed" "$rules" \
     "${GOLDEN_DIR:-../shared/golden}/analysis/loghub_logs.jsonl"
+for type in server agent; do
+    sh install.sh --stage "$folder/$type" --type $type --manager 127.0.0.1 --bin-dir "$target/release" >/dev/null
+done
+"$target/bench/release/oxsec-bench" wire "$folder/server" "$folder/agent"
 echo "Changes in realtime, then scans, beside AIDE and samhain where they are installed: a quarter of an hour; BENCH_FILES=no leaves it out."
 [ "${BENCH_FILES:-yes}" = no ] && exit
 for what in realtime scan; do "$target/bench/release/oxsec-bench" $what "$folder/root" "$folder/files"; done

@@ -84,6 +84,11 @@ impl Daemon {
         self.kib("smaps_rollup", "Private_Dirty:")
     }
 
+    /// Pages that others have, too, count in part.
+    pub fn proportional_kib(&mut self) -> u64 {
+        self.kib("smaps_rollup", "Pss:")
+    }
+
     fn kib(&mut self, file: &str, key: &str) -> u64 {
         let text =
             fs::read_to_string(format!("/proc/{}/{file}", self.child.id())).unwrap_or_default();

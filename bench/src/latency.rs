@@ -30,18 +30,8 @@ pub fn latency(root: &Path) {
     let mut daemons: Vec<Daemon> =
         names.iter().map(|name| Daemon::start(root, name, None)).collect();
     let mut append = OpenOptions::new().append(true).open(&log).expect("log");
-    let mut times: Vec<Duration> =
-        (0..LATENCIES).filter_map(|n| one_latency(root, &mut append, n)).collect();
-    times.sort();
-    if let Some(&last) = times.last() {
-        let at = |percent: usize| times[times.len() * percent / 100];
-        println!(
-            "| append to alert, {} of {LATENCIES} | p50 {:?}, p99 {:?}, most {last:?} | |",
-            times.len(),
-            at(50),
-            at(99)
-        );
-    }
+    let times = (0..LATENCIES).filter_map(|n| one_latency(root, &mut append, n)).collect();
+    println!("| append to alert, of {LATENCIES} | {} | |", percentiles(times));
     for (name, daemon) in names.iter().zip(&mut daemons) {
         println!(
             "| {name}, resident | {:.1} MiB, {:.1} MiB of it its own | |",
@@ -52,9 +42,16 @@ pub fn latency(root: &Path) {
     daemons.into_iter().rev().for_each(Daemon::stop);
 }
 
-fn one_latency(root: &Path, log: &mut File, n: usize) -> Option<Duration> {
-    let alerts = root.join("logs/alerts/alerts.log");
-    let end = fs::metadata(&alerts).map_or(0, |meta| meta.len());
+/// How many there are, the median, the 99th percentile, the largest.
+pub fn percentiles(mut times: Vec<Duration>) -> String {
+    times.sort();
+    let at = |percent: usize| times.get(times.len() * percent / 100).or(times.last());
+    let [half, most, last] = [50, 99, 100].map(|percent| at(percent).copied().unwrap_or_default());
+    format!("{}: p50 {half:?}, p99 {most:?}, most {last:?}", times.len())
+}
+
+/// From the append of a line to its alert.
+pub fn one_latency(root: &Path, log: &mut File, n: usize) -> Option<Duration> {
     let mark = format!("port {} ssh2", 10_000 + n);
     let start = Instant::now();
     writeln!(
@@ -63,16 +60,29 @@ fn one_latency(root: &Path, log: &mut File, n: usize) -> Option<Duration> {
         n % 250
     )
     .ok()?;
-    while start.elapsed() < Duration::from_secs(5) {
-        let mut text = String::new();
+    let took = from_start_to_alert(root, start, &mark, Duration::from_secs(5))?;
+    thread::sleep(Duration::from_millis(5));
+    Some(took)
+}
+
+/// Waits for an alert that bears `mark`, among the last ones.
+pub fn from_start_to_alert(
+    root: &Path,
+    start: Instant,
+    mark: &str,
+    patience: Duration,
+) -> Option<Duration> {
+    const LAST: u64 = 1000;
+    let alerts = root.join("logs/alerts/alerts.log");
+    while start.elapsed() < patience {
+        let mut text = Vec::new();
         if let Ok(mut file) = File::open(&alerts) {
-            file.seek(SeekFrom::Start(end)).ok()?;
-            let _ = file.read_to_string(&mut text);
+            let len = file.metadata().map_or(0, |meta| meta.len());
+            file.seek(SeekFrom::Start(len.saturating_sub(LAST))).ok()?;
+            let _ = file.read_to_end(&mut text);
         }
-        if text.contains(&mark) {
-            let took = start.elapsed();
-            thread::sleep(Duration::from_millis(5));
-            return Some(took);
+        if String::from_utf8_lossy(&text).contains(mark) {
+            return Some(start.elapsed());
         }
         thread::yield_now();
     }

@@ -2,7 +2,7 @@
 //! the engine alone by the program SPEED with the decoders and rules in RULES. RECORDED holds lines of real hosts.
 //!
 //! `oxsec-bench scan ROOT FOLDER` measures scans of files that it makes in FOLDER and of `/usr`, `oxsec-bench realtime ROOT FOLDER` how soon
-//! a change is told.
+//! a change is told. `oxsec-bench wire SERVER AGENT` measures a manager and its agents, staged in these two.
 //!
 //! Quote CPU per event first: the feeder shares the machine with the daemon, and wall-clock rates are noisy.
 
@@ -14,6 +14,8 @@ mod peers;
 mod realtime;
 mod scan;
 mod trees;
+mod wire;
+mod wire_load;
 
 use std::fs;
 use std::os::unix::net::UnixDatagram;
@@ -21,7 +23,7 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use wire::{Event, Kind};
+use ::wire::{Event, Kind};
 
 use crate::corpora::Corpus;
 use crate::daemon::{Daemon, nanos, write};
@@ -56,11 +58,12 @@ fn main() {
     latency::latency(root);
 }
 
-/// What is measured of `ossec-syscheckd`, in files that are made in a folder.
+/// What is measured with one more folder: of `ossec-syscheckd`, in files that are made in a folder.
 fn of_files(what: &Path) -> Option<fn(&Path, &Path)> {
     match what.to_str()? {
         "scan" => Some(scan::scans),
         "realtime" => Some(realtime::realtime),
+        "wire" => Some(self::wire::wire),
         _ => None,
     }
 }
