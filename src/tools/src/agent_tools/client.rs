@@ -1,5 +1,6 @@
 //! Whom a tool speaks of: this host, or an agent of client.keys.
 
+use std::borrow::Cow;
 use std::fs;
 use std::path::PathBuf;
 
@@ -153,4 +154,12 @@ impl Client {
 /// Text of others for a terminal: control bytes become `?`.
 pub(crate) fn printable(text: &[u8]) -> String {
     String::from_utf8_lossy(text).chars().map(|c| if c.is_control() { '?' } else { c }).collect()
+}
+
+/// A value of comma-separated ones: in quotes where it holds a comma or a quote (RFC 4180).
+pub(crate) fn quoted(text: &str) -> Cow<'_, str> {
+    match text.contains([',', '"']) {
+        true => format!("\"{}\"", text.replace('"', "\"\"")).into(),
+        false => text.into(),
+    }
 }

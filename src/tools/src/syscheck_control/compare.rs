@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::NAME;
 use super::database::{Database, Entry};
-use crate::agent_tools::client::{Client, printable};
+use crate::agent_tools::client::{Client, printable, quoted};
 use crate::agent_tools::options::Form;
 use crate::agent_tools::{Reply, World, json_error, json_response};
 
@@ -120,7 +120,7 @@ impl Rare {
 
     fn csv(&self) -> String {
         let Self { id, name, path, hash, count } = self;
-        format!("{id},{name},{path},{hash},{count}\n")
+        format!("{id},{name},{},{hash},{count}\n", quoted(path))
     }
 }
 
@@ -140,9 +140,9 @@ impl Difference {
     }
 
     fn csv(&self, ids: [&str; 2]) -> String {
-        let different = self.different.iter().map(|(path, _)| format!("both,{path}\n"));
+        let different = self.different.iter().map(|(path, _)| format!("both,{}\n", quoted(path)));
         let only = |id: &str, paths: &[String]| -> String {
-            paths.iter().map(|path| format!("{id},{path}\n")).collect()
+            paths.iter().map(|path| format!("{id},{}\n", quoted(path))).collect()
         };
         let [one, other] = ids;
         different.collect::<String>() + &only(one, &self.only_one) + &only(other, &self.only_other)

@@ -13,7 +13,7 @@ use std::path::Path;
 use fim::extra;
 use serde_json::{Value, json};
 
-use crate::agent_tools::client::printable;
+use crate::agent_tools::client::{printable, quoted};
 use crate::agent_tools::times;
 
 /// Largest file that is read.
@@ -140,7 +140,8 @@ impl Entry {
 
     /// `2026 Nov 21 00:16:34,/etc/motd,0`
     pub(super) fn csv(&self) -> String {
-        format!("{},{},{}\n", times::stamp(self.at), printable(&self.path), self.shown_changes())
+        let path = printable(&self.path);
+        format!("{},{},{}\n", times::stamp(self.at), quoted(&path), self.shown_changes())
     }
 
     /// As an object.
@@ -268,6 +269,13 @@ mod tests {
         assert_eq!(shown, [",/etc/a b,0\n", ",/etc/a b,2\n", ",/old,0\n", ",/i,ignored\n"]);
         let changes: Vec<bool> = database.entries.iter().map(Entry::is_change).collect();
         assert_eq!(changes, [true, true, false, true]);
+    }
+
+    #[test]
+    fn a_name_with_a_comma_stays_one_value() {
+        let database = Database::parse(b"+++1:2:3:4:a:b:c !5 /a,\"b\"\n+++1:2:3:4:a:b:c !5 /c d\n");
+        let shown: Vec<String> = database.entries.iter().map(|e| e.csv().split_off(20)).collect();
+        assert_eq!(shown, [",\"/a,\"\"b\"\"\",0\n", ",/c d,0\n"]);
     }
 
     #[test]

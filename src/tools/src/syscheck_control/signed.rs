@@ -29,7 +29,7 @@ use serde_json::json;
 use super::NAME;
 use super::compare::present;
 use super::database::Database;
-use crate::agent_tools::client::{Client, printable};
+use crate::agent_tools::client::{Client, printable, quoted};
 use crate::agent_tools::options::{Form, Options};
 use crate::agent_tools::{Reply, World, json_error, json_response, times};
 
@@ -247,7 +247,7 @@ impl Difference {
     }
 
     fn csv(&self) -> String {
-        self.rows().map(|(word, path)| format!("{word},{path}\n")).collect()
+        self.rows().map(|(word, path)| format!("{word},{}\n", quoted(path))).collect()
     }
 
     fn text(&self, title: &str, signed: &Signed) -> String {

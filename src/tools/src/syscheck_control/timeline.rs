@@ -12,7 +12,7 @@ use serde_json::{Map, Value, json};
 
 use super::NAME;
 use super::database::Database;
-use crate::agent_tools::client::{Client, printable};
+use crate::agent_tools::client::{Client, printable, quoted};
 use crate::agent_tools::options::Form;
 use crate::agent_tools::{Reply, World, json_error, json_response, times};
 
@@ -146,7 +146,8 @@ fn printable_lines(text: &[u8]) -> impl Iterator<Item = String> {
 
 fn as_csv(record: &Record) -> String {
     let time = times::stamp(record.at);
-    format!("{time},{},{},{}\n", printable(&record.path), what(record), record.told.word())
+    let path = printable(&record.path);
+    format!("{time},{},{},{}\n", quoted(&path), what(record), record.told.word())
 }
 
 fn as_json(record: &Record) -> Value {
