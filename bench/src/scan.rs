@@ -5,6 +5,7 @@
 //! the kernel's caches dropped, where that is permitted. `BENCH_BIG_GIB` says how much the large files hold, 1 if it is not set.
 
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::process::Command;
 use std::thread;
@@ -22,7 +23,7 @@ pub struct Figures {
     /// Seconds of processor time.
     pub cpu: f64,
     pub peak_mib: f64,
-    /// Size of the database in bytes.
+    /// What the database takes on the disk, in bytes.
     pub database: u64,
 }
 
@@ -156,9 +157,9 @@ fn ours(root: &Path, round: &Round<'_>, settings: &str, first: bool) -> Figures 
     Figures { wall, cpu, peak_mib, database }
 }
 
-/// The size of a file that has had the same for a while.
+/// What a file takes on the disk when that has not changed for a while.
 fn at_rest(file: &Path) -> u64 {
-    let size = || fs::metadata(file).map_or(0, |file| file.len());
+    let size = || fs::metadata(file).map_or(0, |file| file.blocks() * 512);
     let (start, mut last, mut since) = (Instant::now(), size(), Instant::now());
     while since.elapsed() < Duration::from_secs(3) && start.elapsed() < Duration::from_secs(30) {
         thread::sleep(Duration::from_millis(20));

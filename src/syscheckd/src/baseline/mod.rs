@@ -24,6 +24,7 @@ use std::collections::hash_map::RandomState;
 use std::fs;
 use std::hash::BuildHasher;
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use redb::{Database, ReadableDatabase, ReadableTable, ReadableTableMetadata, TableDefinition};
@@ -42,8 +43,6 @@ const STATE: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("state");
 const CACHE: usize = 2 << 20;
 /// Changes that wait for being written; more only when the disk does not take them.
 const MAX_WAITING: usize = 100_000;
-/// Passes of [`Baseline::compact`].
-const COMPACTIONS: usize = 4;
 
 /// The database, its numbering, and what is not written yet.
 pub struct Baseline {
@@ -302,18 +301,12 @@ impl Baseline {
     /// Gives back room in the file that nothing needs any more, when that is a good part of it. Takes a moment.
     pub fn compact(&mut self) {
         self.snapshot.take();
-        // Each pass gives back the half at most.
-        for _ in 0..COMPACTIONS {
-            if !self.is_wasteful().unwrap_or(false) {
-                return;
-            }
-            if let Some(database) = &mut self.database
-                && let Err(error) = database.compact()
-            {
-                // A reader is at work: next time.
-                log::debug!("baseline not compacted: {error}");
-                return;
-            }
+        if self.is_wasteful().unwrap_or(false)
+            && let Some(database) = &mut self.database
+            && let Err(error) = database.compact()
+        {
+            // A reader is at work: next time.
+            log::debug!("baseline not compacted: {error}");
         }
     }
 
@@ -322,7 +315,9 @@ impl Baseline {
         let stats = writing.stats().map_err(failed)?;
         writing.abort().map_err(failed)?;
         let used = stats.stored_bytes() + stats.metadata_bytes();
-        Ok(stats.fragmented_bytes() > used / 2 && stats.fragmented_bytes() > 1 << 20)
+        // A file that has to grow becomes twice as long, mostly with a hole: that is no waste.
+        let taken = fs::metadata(&self.path)?.blocks() * 512;
+        Ok(taken > used + used / 2 + (1 << 20))
     }
 
     fn look_up(&self, path: &[u8]) -> io::Result<Option<Record>> {
