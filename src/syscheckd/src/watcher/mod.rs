@@ -53,8 +53,9 @@ const RUN_NOW: &str = "var/run/.syscheck_run";
 /// How often the schedule and [`RUN_NOW`] are looked at.
 const TICK: Duration = Duration::from_secs(1);
 
-/// What a scan finds in this time is written and sent together: each writing waits for the disk.
-const TOGETHER: Duration = Duration::from_millis(20);
+/// What a scan finds in this time is written and sent together: each writing waits for the disk. Where the disk is slow, in as much time as
+/// the last writing took, up to the longer one.
+const TOGETHER: [Duration; 2] = [Duration::from_millis(20), Duration::from_millis(200)];
 /// Changes that wait for being written.
 const MOST_WAITING: usize = 4096;
 
@@ -93,6 +94,8 @@ pub struct Watcher {
     outbox: VecDeque<Message>,
     next_tick: Instant,
     next_flush: Instant,
+    /// How long the last one took.
+    last_flush: Duration,
     /// Until then what was told waits for more, and is written and sent together with it.
     together_until: Option<Instant>,
     write_failed: bool,
@@ -201,6 +204,7 @@ impl Watcher {
             outbox: VecDeque::new(),
             next_tick: now.instant,
             next_flush: now.instant,
+            last_flush: Duration::ZERO,
             together_until: None,
             write_failed: false,
             counts: Counts::default(),
@@ -435,7 +439,10 @@ impl Watcher {
         let is_urgent = self.baseline.told() > 0 || self.baseline.waiting() >= MOST_WAITING;
         if (is_urgent && !self.write_failed) || now >= self.next_flush {
             self.next_flush = now + TICK;
-            match self.baseline.flush() {
+            let begun = Instant::now();
+            let flushed = self.baseline.flush();
+            self.last_flush = begun.elapsed();
+            match flushed {
                 Ok(()) => {
                     // A scan meanwhile had nothing to compare with.
                     self.requested |= std::mem::take(&mut self.write_failed);
@@ -464,7 +471,9 @@ impl Watcher {
             self.together_until = None;
             return false;
         }
-        let until = *self.together_until.get_or_insert(now + TOGETHER);
+        let [least, most] = TOGETHER;
+        let wait = self.last_flush.clamp(least, most);
+        let until = *self.together_until.get_or_insert(now + wait);
         if now >= until {
             self.together_until = None;
         }
