@@ -302,10 +302,6 @@ fn describe(settings: &Settings) {
     for directory in syscheck.directories.iter().filter(|directory| directory.options.realtime) {
         log::info!("Directory set for real time monitoring: '{}'.", directory.path.display());
     }
-    for directory in syscheck.directories.iter().filter(|directory| directory.options.growing) {
-        let path = directory.path.display();
-        log::warn!("growing: not heeded by this version; growth of files in '{path}' is told.");
-    }
     if syscheck.prefilter_cmd.is_some() {
         log::warn!("prefilter_cmd: not run by this version; files are hashed as they are.");
     }

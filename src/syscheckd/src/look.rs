@@ -49,6 +49,8 @@ pub enum Sight {
         content: Option<Vec<u8>>,
         /// Length of the content that was read.
         read: u64,
+        /// The digests of its first bytes, so many, if they were asked for and are there.
+        prefix: Option<(u64, Box<hash::Digests>)>,
         /// Why its content could not be read, if so.
         unreadable: Option<io::Error>,
     },
@@ -109,7 +111,16 @@ const TICKS: Duration = Duration::from_millis(20);
 /// The same on file systems that keep whole seconds.
 const SECONDS: Duration = Duration::from_secs(2);
 
-/// Looks at `name` in a folder; files up to `keep` bytes come with their content. `pause` is called now and then while a large file is read; see [`hash::digest`].
+/// What is wanted of a file besides its attributes.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Besides {
+    /// The content of files up to so many bytes.
+    pub content: Option<u64>,
+    /// The digests of its first bytes, so many.
+    pub prefix: Option<u64>,
+}
+
+/// Looks at `name` in a folder. `pause` is called now and then while a large file is read; see [`hash::digest`].
 ///
 /// # Errors
 /// When the path cannot be looked at; [`is_gone`] tells whether there is nothing at it.
@@ -117,12 +128,12 @@ pub fn look(
     folder: impl AsFd,
     name: &[u8],
     options: &CheckOptions,
-    keep: Option<u64>,
+    besides: Besides,
     pause: &mut dyn FnMut() -> bool,
 ) -> io::Result<Sight> {
     let mut tries = 1..TRIES;
     loop {
-        let (sight, is_consistent) = look_once(&folder, name, options, keep, pause)?;
+        let (sight, is_consistent) = look_once(&folder, name, options, besides, pause)?;
         if is_consistent || tries.next().is_none() {
             return Ok(sight);
         }
@@ -134,7 +145,7 @@ fn look_once(
     folder: &impl AsFd,
     name: &[u8],
     options: &CheckOptions,
-    keep: Option<u64>,
+    besides: Besides,
     pause: &mut dyn FnMut() -> bool,
 ) -> io::Result<(Sight, bool)> {
     let wanted = Wanted::of(options);
@@ -172,14 +183,19 @@ fn look_once(
         ..Attributes::default()
     };
     let (mut kept, mut unreadable, mut blake3, mut read) = (None, None, None, 0);
+    let mut prefix = None;
     if let Some((file, len)) = content
         && wanted.any()
     {
         read = len;
-        let keep = keep.is_some_and(|keep| len <= keep);
+        let keep = besides.content.is_some_and(|keep| len <= keep);
+        // What a log grows by while it is read is not of this moment.
+        let limit = if options.growing { len } else { len.max(LEAST_READ) };
+        let sort =
+            Sort { wanted, keep, limit, prefix: besides.prefix.filter(|prefix| *prefix <= len) };
         let digests = match is_open {
-            true => digests(&found, wanted, len, keep, pause),
-            false => reopen(file).and_then(|file| digests(&file, wanted, len, keep, pause)),
+            true => digests(&found, sort, pause),
+            false => reopen(file).and_then(|file| digests(&file, sort, pause)),
         };
         match digests {
             Ok(Some((digests, content))) => {
@@ -187,6 +203,7 @@ fn look_once(
                 attributes.sha1 = digests.sha1;
                 attributes.sha256 = digests.sha256;
                 (kept, blake3) = (content, digests.blake3);
+                prefix = sort.prefix.zip(digests.prefix);
             }
             Ok(None) => return Ok((Sight::Stopped, true)),
             Err(error) => unreadable = Some(error),
@@ -203,7 +220,7 @@ fn look_once(
     let is_consistent = length(&now) > SMALL || is_same();
     let is_fresh = [Some(&now), target_now.as_ref()].into_iter().flatten().any(is_fresh);
     let stamp = if is_fresh { 0 } else { stamp };
-    Ok((Sight::File { attributes, stamp, content: kept, read, unreadable }, is_consistent))
+    Ok((Sight::File { attributes, stamp, content: kept, prefix, read, unreadable }, is_consistent))
 }
 
 fn is_fresh(stat: &Stat) -> bool {
@@ -214,28 +231,35 @@ fn is_fresh(stat: &Stat) -> bool {
     changed + moment > SystemTime::now()
 }
 
+/// How a file is read.
+#[derive(Clone, Copy)]
+struct Sort {
+    wanted: Wanted,
+    keep: bool,
+    limit: u64,
+    prefix: Option<u64>,
+}
+
 /// The digests, and the content if it is to be kept; `None` when told to give up.
 fn digests(
     mut file: &File,
-    wanted: Wanted,
-    len: u64,
-    keep: bool,
+    sort: Sort,
     pause: &mut dyn FnMut() -> bool,
 ) -> io::Result<Option<(hash::Digests, Option<Vec<u8>>)>> {
-    let limit = len.max(LEAST_READ);
+    let Sort { wanted, keep, limit, prefix } = sort;
     if !keep {
-        if len > LEAST_READ {
+        if limit > LEAST_READ {
             // Hints: read ahead, and do not push out what other programs have in the cache.
             let _ = rustix::fs::fadvise(file, 0, None, Advice::Sequential);
             let _ = rustix::fs::fadvise(file, 0, None, Advice::NoReuse);
         }
         return Ok(
-            hash::digest(&mut file, wanted, limit, None, pause)?.map(|digests| (digests, None))
+            hash::digest(&mut file, wanted, limit, prefix, pause)?.map(|digests| (digests, None))
         );
     }
     let mut content = Vec::new();
     file.take(limit).read_to_end(&mut content)?;
-    let digests = hash::digest(&mut content.as_slice(), wanted, limit, None, &mut || true)?;
+    let digests = hash::digest(&mut content.as_slice(), wanted, limit, prefix, &mut || true)?;
     Ok(digests.map(|digests| (digests, Some(content))))
 }
 
@@ -339,7 +363,13 @@ mod tests {
         name: &str,
         options: &CheckOptions,
     ) -> io::Result<Sight> {
-        look(File::open(folder.path()).unwrap(), name.as_bytes(), options, None, &mut || true)
+        look(
+            File::open(folder.path()).unwrap(),
+            name.as_bytes(),
+            options,
+            Besides::default(),
+            &mut || true,
+        )
     }
 
     fn attributes(folder: &tempfile::TempDir, name: &str) -> Attributes {
@@ -439,7 +469,8 @@ mod tests {
         let open = File::open(folder.path()).unwrap();
         for (keep, expected) in [(Some(5), Some(b"12345".to_vec())), (Some(4), None), (None, None)]
         {
-            let sight = look(&open, b"a", &all(), keep, &mut || true).unwrap();
+            let besides = Besides { content: keep, prefix: None };
+            let sight = look(&open, b"a", &all(), besides, &mut || true).unwrap();
             let Sight::File { content, attributes, .. } = sight else { panic!() };
             assert_eq!(content, expected);
             assert_eq!(attributes.sha256, self::attributes(&folder, "a").sha256);

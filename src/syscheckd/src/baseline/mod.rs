@@ -219,6 +219,11 @@ impl Baseline {
         }
     }
 
+    /// Notes what a file has become, without telling anyone.
+    pub fn follow(&mut self, path: Vec<u8>, record: Record) {
+        self.change(path, Some(record), None);
+    }
+
     /// Forgets a file that is no longer watched, without telling anyone.
     pub fn forget(&mut self, path: &[u8]) {
         if self.get(path).is_some() {

@@ -29,6 +29,14 @@ impl Reader {
         record::mark(found.value())
     }
 
+    /// How large a file was told to be.
+    pub fn size(&self, path: &[u8]) -> Option<u64> {
+        let (folder, name) = split(path);
+        let id = self.0.folders.get(folder).ok()??.value();
+        let found = self.0.files.get(&*file_key(id, name)).ok()??;
+        Record::decode(found.value())?.attributes.size
+    }
+
     /// The folder itself and all below it that hold a known file.
     pub fn folders_below(&self, folder: &[u8]) -> Vec<Vec<u8>> {
         let Ok(found) = self.0.folders.range(folder..) else { return Vec::new() };

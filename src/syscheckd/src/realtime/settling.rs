@@ -4,7 +4,7 @@
 //! path that was looked at a moment ago waits until a second has passed since: one report a second, however often it changes.
 
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap, VecDeque};
+use std::collections::{BinaryHeap, HashMap};
 use std::time::{Duration, Instant};
 
 /// How long a path must be quiet before it is looked at.
@@ -16,6 +16,9 @@ pub const BUSY_QUIET: Duration = Duration::from_millis(100);
 /// A path that is never quiet is looked at nevertheless, this long after its first event; and from one look at a path to the next.
 pub const LONGEST_WAIT: Duration = Duration::from_secs(1);
 
+/// The same for a log, of which growth is no news ([`Settling::touch_rarely`]).
+pub const RARELY: Duration = Duration::from_secs(60);
+
 /// Paths that wait at a time; more are an overflow.
 pub const MAX_SETTLING: usize = 65_536;
 
@@ -25,9 +28,10 @@ pub struct Settling {
     events: HashMap<Vec<u8>, Times>,
     /// When to look whether a path is due; no path is in it twice.
     queue: BinaryHeap<Entry>,
-    /// When paths were taken, newest last, back to [`LONGEST_WAIT`] ago.
-    taken: VecDeque<(Instant, Vec<u8>)>,
-    last_taken: HashMap<Vec<u8>, Instant>,
+    /// Until when paths that were taken are remembered.
+    taken: BinaryHeap<Entry>,
+    /// Before then they are not taken again.
+    resting: HashMap<Vec<u8>, Instant>,
 }
 
 /// Earliest first.
@@ -41,6 +45,8 @@ struct Times {
     earliest: Instant,
     /// When it will have been quiet.
     quiet: Instant,
+    /// After it was taken.
+    rest: Duration,
 }
 
 impl Times {
@@ -53,7 +59,16 @@ impl Settling {
     /// Notes an event; `busy` when the file is being written to and still open. False when too many paths wait already.
     #[must_use]
     pub fn touch(&mut self, path: Vec<u8>, busy: bool, now: Instant) -> bool {
-        let quiet = now + if busy { BUSY_QUIET } else { QUIET };
+        self.touch_at(path, now + if busy { BUSY_QUIET } else { QUIET }, LONGEST_WAIT, now)
+    }
+
+    /// Notes an event of a file whose whole content is to be read with each look: once a minute at the most.
+    #[must_use]
+    pub fn touch_rarely(&mut self, path: Vec<u8>, now: Instant) -> bool {
+        self.touch_at(path, now + QUIET, RARELY, now)
+    }
+
+    fn touch_at(&mut self, path: Vec<u8>, quiet: Instant, rest: Duration, now: Instant) -> bool {
         if let Some(times) = self.events.get_mut(&path) {
             // Closing ends what writing began.
             times.quiet = quiet;
@@ -63,8 +78,8 @@ impl Settling {
             return false;
         }
         self.forget_taken(now);
-        let earliest = self.last_taken.get(&path).map_or(now, |&taken| taken + LONGEST_WAIT);
-        let times = Times { latest: now + LONGEST_WAIT, earliest, quiet };
+        let earliest = self.resting.get(&path).map_or(now, |&until| until.max(now));
+        let times = Times { latest: earliest.max(now + LONGEST_WAIT), earliest, quiet, rest };
         self.queue.push(Reverse((now + QUIET, path.clone())));
         self.events.insert(path, times);
         true
@@ -78,11 +93,11 @@ impl Settling {
             }
             let Reverse((_, path)) = self.queue.pop()?;
             let times = self.events.get(&path)?;
-            let (due, earliest) = (times.due(), times.earliest);
+            let (due, earliest, until) = (times.due(), times.earliest, now + times.rest);
             if due <= now {
                 self.events.remove(&path);
-                self.last_taken.insert(path.clone(), now);
-                self.taken.push_back((now, path.clone()));
+                self.resting.insert(path.clone(), until);
+                self.taken.push(Reverse((until, path.clone())));
                 return Some(path);
             }
             // What is busy may be closed at any moment: look again soon.
@@ -101,6 +116,11 @@ impl Settling {
         self.events.len()
     }
 
+    /// Whether none waits but those that rest.
+    pub fn is_quiet(&self, now: Instant) -> bool {
+        self.events.values().all(|times| times.earliest > now)
+    }
+
     /// Whether none waits.
     pub fn is_empty(&self) -> bool {
         self.events.is_empty()
@@ -112,13 +132,12 @@ impl Settling {
     }
 
     fn forget_taken(&mut self, now: Instant) {
-        while let Some((when, _)) = self.taken.front()
-            && (now.saturating_duration_since(*when) >= LONGEST_WAIT
-                || self.taken.len() > MAX_SETTLING)
+        while let Some(Reverse((until, _))) = self.taken.peek()
+            && (*until <= now || self.taken.len() > MAX_SETTLING)
         {
-            let Some((when, path)) = self.taken.pop_front() else { return };
-            if self.last_taken.get(&path) == Some(&when) {
-                self.last_taken.remove(&path);
+            let Some(Reverse((until, path))) = self.taken.pop() else { return };
+            if self.resting.get(&path) == Some(&until) {
+                self.resting.remove(&path);
             }
         }
     }
@@ -174,6 +193,20 @@ mod tests {
     #[test]
     fn a_path_that_changes_again_waits_until_a_second_has_passed() {
         assert_eq!(taken([0, 100, 300], false), [10, 1010]);
+    }
+
+    #[test]
+    fn a_log_is_taken_at_once_and_then_once_a_minute() {
+        let start = Instant::now();
+        let mut settling = Settling::default();
+        let mut taken = Vec::new();
+        for second in 0..150 {
+            let now = start + second * Duration::from_secs(1);
+            assert!(settling.touch_rarely(b"/log".to_vec(), now));
+            assert_eq!(settling.is_quiet(now), !taken.is_empty());
+            taken.extend(settling.take(now + QUIET).map(|_| second));
+        }
+        assert_eq!(taken, [0, 60, 120]);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use fim::message;
+use fim::note::Notes;
 use wire::{Event, Kind};
 
 use crate::baseline::Record;
@@ -18,7 +19,12 @@ pub(super) enum Message {
         data: Option<Vec<u8>>,
     },
     /// A file that was told before, told once more.
-    Again { path: Vec<u8>, sum: Vec<u8> },
+    Again {
+        path: Vec<u8>,
+        sum: Vec<u8>,
+        /// It may have grown since.
+        grown: bool,
+    },
     /// Something else on the channel of files: the end of a scan, an answer.
     Word(Vec<u8>),
     /// A line on rootcheck's channel.
@@ -34,7 +40,10 @@ impl Message {
                 let sum = sum_of(record.as_ref());
                 message::write(&sum, &fim::path::escape(path), data.as_deref())
             }
-            Self::Again { path, sum } => message::write(sum, &fim::path::escape(path), None),
+            Self::Again { path, sum, grown } => {
+                let data = Notes { grown: *grown, ..Notes::default() }.join(None);
+                message::write(sum, &fim::path::escape(path), data.as_deref())
+            }
             Self::Word(text) | Self::Log(text) => text.clone(),
             Self::Note(text) => text.to_vec(),
         }

@@ -10,6 +10,7 @@
 //! scans, [`requests`] answers what the manager and the tools ask.
 
 mod counts;
+mod growing;
 mod message;
 mod news;
 mod requests;
@@ -237,7 +238,8 @@ impl Watcher {
         self.begin_scan_if_due(now);
         self.give_jobs();
         self.answer(now.instant);
-        let looked = self.jobs.is_empty() && self.settling.is_empty() && self.worker.has_looked();
+        let looked = self.settling.is_quiet(now.instant) && self.worker.has_looked();
+        let looked = looked && self.jobs.is_empty();
         self.take_news(now.instant);
         // What is on its way may change what is told of a package's files.
         if looked && self.jobs.is_empty() {
@@ -370,8 +372,14 @@ impl Watcher {
             let noted = match touched {
                 Touched::Path { path, busy } => {
                     let wanted = self.plan.entry_for(&path);
-                    let wanted = wanted.is_some_and(|entry| entry.options.realtime);
-                    !wanted || self.settling.touch(path, busy, now)
+                    match wanted.map(|entry| entry.options).filter(|options| options.realtime) {
+                        Some(options) if options.growing => {
+                            // Each line that is written to a log would be a reading of all of it.
+                            busy || self.settling.touch_rarely(path, now)
+                        }
+                        Some(_) => self.settling.touch(path, busy, now),
+                        None => true,
+                    }
                 }
                 Touched::FolderGone(folder) => {
                     // It comes back behind what the worker has said by then.

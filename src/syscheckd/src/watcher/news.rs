@@ -11,6 +11,7 @@ use fim::diff;
 use fim::note::{Notes, Package, Who};
 
 use super::Watcher;
+use super::growing::Growth;
 use super::message::{Message, sum_of};
 use crate::baseline::{Mark, Record};
 use crate::hash;
@@ -47,9 +48,15 @@ impl Watcher {
     fn digest(&mut self, news: News, now: Instant) {
         log::trace!("{news:?}");
         match news {
-            News::File { path, attributes, mark, unreadable, content } => {
+            News::File { path, attributes, mark, unreadable, prefix, content } => {
                 self.counts.unreadable += u64::from(unreadable);
-                self.compare(path, attributes, mark, unreadable, content, now);
+                match self.growth(&path, &attributes, unreadable, prefix) {
+                    Growth::Silent => self.grown(path, Record { attributes, mark }),
+                    Growth::Unknown(size) => self.jobs.push_back(Job::Growth(path, size)),
+                    Growth::None => {
+                        self.compare(path, attributes, mark, unreadable, content, now);
+                    }
+                }
             }
             News::Gone(path) => match self.baseline.get(&path) {
                 Some(known) => self.change(path, Some(known), None, None, now),

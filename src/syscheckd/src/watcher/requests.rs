@@ -100,10 +100,15 @@ impl Watcher {
         }
     }
 
+    /// Whether the manager is one of ours, as far as we know.
+    pub(super) fn is_managers_baseline_known(&self) -> bool {
+        let unasked = self.baseline.recall(UNASKED).and_then(|count| count.first().copied());
+        unasked.is_some_and(|unasked| unasked < PATIENCE)
+    }
+
     /// A manager that is none of ours is told everything once more.
     pub(super) fn tell_all_if_classic(&mut self) {
-        let unasked = self.baseline.recall(UNASKED).and_then(|count| count.first().copied());
-        if unasked.is_some_and(|unasked| unasked < PATIENCE) || self.baseline.is_empty() {
+        if self.is_managers_baseline_known() || self.baseline.is_empty() {
             return;
         }
         if let Ok(reader) = self.baseline.reader() {
@@ -170,7 +175,7 @@ impl Watcher {
             let count = files.len() as u64;
             self.say(Message::Word(Answer::Begin(bucket).to_message()));
             for (path, sum) in files {
-                self.say(Message::Again { path, sum });
+                self.say_again(path, sum);
             }
             self.say(Message::Word(Answer::End { bucket, files: count }.to_message()));
         }
@@ -185,10 +190,26 @@ impl Watcher {
         for name in names {
             let path = crate::plan::join(folder, &name);
             if let Some(record) = self.baseline.get(&path) {
-                let sum = record.attributes.encode();
-                self.say(Message::Again { path, sum });
+                // It would alert of what has only grown.
+                if !self.may_grow(&path) {
+                    self.say(Message::Again {
+                        path,
+                        sum: record.attributes.encode(),
+                        grown: false,
+                    });
+                }
             }
         }
         Ok(())
+    }
+
+    /// To a manager of ours. What may have grown since it was told last is said so.
+    fn say_again(&mut self, path: Vec<u8>, sum: Vec<u8>) {
+        let grown = self.may_grow(&path);
+        self.say(Message::Again { path, sum, grown });
+    }
+
+    fn may_grow(&self, path: &[u8]) -> bool {
+        self.plan.entry_for(path).is_some_and(|entry| entry.options.growing)
     }
 }

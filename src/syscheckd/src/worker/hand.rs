@@ -103,7 +103,8 @@ impl Hand {
                 }
                 Job::Watch => Walk::plain(&mut self, Pace::WatchOnly).entries(Scope::Realtime)?,
                 Job::Scan(scan) => self.scan(*scan)?,
-                Job::Look(path) => self.look_anew(&path)?,
+                Job::Look(path) => self.look_anew(&path, None)?,
+                Job::Growth(path, size) => self.look_anew(&path, Some(size))?,
                 Job::Gone(folder) => self.say_gone(folder)?,
             }
         }
@@ -132,9 +133,11 @@ impl Hand {
     }
 
     /// Looks at a path again: after an event, or because a scan missed it.
-    fn look_anew(&mut self, path: &[u8]) -> Result<(), Stopped> {
+    fn look_anew(&mut self, path: &[u8], size_before: Option<u64>) -> Result<(), Stopped> {
         self.supersede(path);
-        Walk::plain(self, Pace::Brisk).look_anew(path)?;
+        let mut walk = Walk::plain(self, Pace::Brisk);
+        walk.size_before = size_before;
+        walk.look_anew(path)?;
         self.progress.looks.fetch_add(1, Ordering::Release);
         Ok(())
     }
@@ -244,7 +247,8 @@ impl Hand {
 
     fn squeeze_in(&mut self, job: Job) -> Result<(), Stopped> {
         match job {
-            Job::Look(path) => self.nested(|hand| hand.look_anew(&path)),
+            Job::Look(path) => self.nested(|hand| hand.look_anew(&path, None)),
+            Job::Growth(path, size) => self.nested(|hand| hand.look_anew(&path, Some(size))),
             Job::Gone(folder) => self.nested(|hand| hand.say_gone(folder)),
             job => {
                 self.abandoned |= matches!(job, Job::Plan { .. });

@@ -23,6 +23,7 @@ use std::time::Duration;
 use fim::Attributes;
 
 use crate::baseline::{Mark, Reader};
+use crate::hash::Digests;
 use crate::plan::Plan;
 use crate::realtime::WatchTable;
 use hand::Hand;
@@ -42,6 +43,8 @@ pub enum Job {
     Scan(Box<Scan>),
     /// Looks at a path, and, if it is a folder, at all below it.
     Look(Vec<u8>),
+    /// Looks at a growing file, and makes the digests of its first bytes, so many, too.
+    Growth(Vec<u8>, u64),
     /// Says [`News::FolderGone`], behind all that was said before.
     Gone(Vec<u8>),
 }
@@ -95,6 +98,8 @@ pub enum News {
         mark: Mark,
         /// Its content could not be read.
         unreadable: bool,
+        /// The digests of its first bytes, so many: of a file that may grow.
+        prefix: Option<(u64, Box<Digests>)>,
         /// The bytes that were hashed, of a small file whose changes are reported.
         content: Option<Vec<u8>>,
     },
@@ -200,7 +205,7 @@ impl Worker {
     /// The job itself.
     pub fn offer(&mut self, job: Job) -> Result<(), Job> {
         use std::sync::mpsc::TrySendError;
-        let is_look = matches!(job, Job::Look(_) | Job::Gone(_));
+        let is_look = matches!(job, Job::Look(_) | Job::Growth(..) | Job::Gone(_));
         match self.jobs.as_ref().map(|jobs| jobs.try_send(job)) {
             None | Some(Ok(())) => {
                 self.looks += u64::from(is_look);

@@ -14,7 +14,9 @@ use rustix::fs::{Dir, FileType};
 use super::hand::{Hand, Stopped};
 use super::{News, Place, Scan, Scope};
 use crate::baseline::{Mark, Reader};
-use crate::look::{Glance, Sight, glance, is_gone, look, open_below, open_parent, open_root};
+use crate::look::{
+    Besides, Glance, Sight, glance, is_gone, look, open_below, open_parent, open_root,
+};
 use crate::plan::{Entry, Plan, is_below, join, relative, split};
 
 /// Longer paths are not descended into: their messages could not be sent.
@@ -38,6 +40,8 @@ pub(super) struct Walk<'a> {
     hand: &'a mut Hand,
     pace: Pace,
     remembered: Option<Reader>,
+    /// Of the one growing file that is looked at.
+    pub(super) size_before: Option<u64>,
     from: Option<Place>,
     /// Folders that were gone through, by a hash of their paths.
     met: HashSet<u64, Plain>,
@@ -82,6 +86,7 @@ impl<'a> Walk<'a> {
             hand,
             pace,
             remembered: None,
+            size_before: None,
             from: None,
             met: HashSet::default(),
             blind: Vec::new(),
@@ -371,17 +376,18 @@ impl<'a> Walk<'a> {
                 _ => {}
             }
         }
-        let keep = self.hand.plan.keeps(entry, path);
+        let prefix = entry.options.growing.then(|| self.size_before(path)).flatten();
+        let besides = Besides { content: self.hand.plan.keeps(entry, path), prefix };
         let (pace, hand) = (self.pace, &mut *self.hand);
         let mut pause = || hand.rest_within_file(pace).is_ok();
-        let sight = look(folder, name, &entry.options, keep, &mut pause);
+        let sight = look(folder, name, &entry.options, besides, &mut pause);
         let outdated = self.hand.is_outdated();
         match sight {
             Ok(Sight::Stopped) => Err(Stopped),
             _ if outdated => Ok(Found::Told),
             Ok(Sight::Folder) => Ok(Found::Folder),
             Ok(Sight::Special) => Ok(Found::Nothing),
-            Ok(Sight::File { attributes, stamp, content, read, unreadable }) => {
+            Ok(Sight::File { attributes, stamp, content, prefix, read, unreadable }) => {
                 progress.add(&progress.bytes, read);
                 if let Some(error) = &unreadable {
                     let path = String::from_utf8_lossy(path);
@@ -393,7 +399,7 @@ impl<'a> Walk<'a> {
                 let read_at = u32::try_from(now).unwrap_or(u32::MAX);
                 let mark = Mark { stamp, read_at, options: entry.fingerprint };
                 let path = path.to_vec();
-                self.told(News::File { path, attributes, mark, unreadable, content })
+                self.told(News::File { path, attributes, mark, unreadable, prefix, content })
             }
             Err(error) if is_gone(&error) => Ok(Found::Nothing),
             Err(error) => {
@@ -401,6 +407,10 @@ impl<'a> Walk<'a> {
                 Ok(Found::Told)
             }
         }
+    }
+
+    fn size_before(&self, path: &[u8]) -> Option<u64> {
+        self.size_before.or_else(|| self.remembered.as_ref()?.size(path))
     }
 
     fn told(&mut self, news: News) -> Result<Found, Stopped> {

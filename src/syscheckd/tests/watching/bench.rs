@@ -98,7 +98,7 @@ impl Bench {
         Self::with(thorough(realtime))
     }
 
-    fn with(options: CheckOptions) -> Self {
+    pub(crate) fn with(options: CheckOptions) -> Self {
         let home = tempfile::tempdir().unwrap();
         for folder in ["root/queue/syscheckd", "root/var/run", "tree/sub"] {
             fs::create_dir_all(home.path().join(folder)).unwrap();

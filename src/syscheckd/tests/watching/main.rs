@@ -7,6 +7,7 @@
 )]
 
 mod bench;
+mod growing;
 mod killed;
 mod ledger;
 mod model;
