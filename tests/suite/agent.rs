@@ -132,3 +132,18 @@ fn an_agent_restored_from_an_older_image_is_named_and_heard_again() {
     server.until_alert(5716, "(web01) any->");
     assert!(agent.log().contains("older image"), "the agent knows it, too: {}", agent.log());
 }
+
+#[test]
+fn a_manager_restored_from_an_older_image_is_named_on_both_sides_and_heard_again() {
+    let (server, agent) = pair();
+    server.start();
+    // It has heard more of the manager than the manager remembers.
+    fs::write(agent.root().join("queue/rids/001"), "7:100:").expect("a counter");
+    agent.start();
+    server.until_alert(190_745, "ossec: Manager restored: 'web01' (id 001) at 127.0.0.1");
+    agent.until("a connection", || agent.log().contains("(4102)"));
+    assert!(agent.log().contains("The manager's numbers are below"), "{}", agent.log());
+    assert!(server.log().contains("This manager was restored"), "{}", server.log());
+    write(&agent, FAILED);
+    server.until_alert(5716, "(web01) any->");
+}

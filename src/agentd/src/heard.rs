@@ -48,6 +48,11 @@ impl Heard {
         })
     }
 
+    /// The highest number that was taken.
+    pub(crate) fn last(&self) -> Counter {
+        self.window.last()
+    }
+
     /// Begins anew when the administrator has deleted the file: the known way to reset the counters.
     pub(crate) fn look(&mut self) -> io::Result<()> {
         if !self.path.exists() {

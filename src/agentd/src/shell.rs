@@ -375,6 +375,9 @@ impl Shell {
             keepalive::system(uname().as_ref().map(|f| f.each_ref().map(|s| &**s)), PRODUCT);
         let mut tail = Vec::new();
         self.mark.write(&mut tail);
+        if let Some(last) = self.line.as_ref().and_then(|line| self.speaker.heard(line.server)) {
+            wire::ours::Heard(last).write(&mut tail);
+        }
         tail.extend_from_slice(&self.speaker.tail());
         self.wire.keepalives += 1;
         self.control(|message| {
@@ -554,7 +557,7 @@ impl Shell {
         if let Refused::Rejected(Rejection::Repeated | Rejection::Backwards) = refused {
             let id = self.speaker.agent().id.as_str();
             log::warn!(
-                "The manager's numbers are below those heard from it before: it was restored from an older image, its queue/rids was emptied, or somebody replays its messages. If you know it to be restored, stop this agent, remove queue/rids/{id} here, start it."
+                "The manager's numbers are below those heard from it before: it was restored from an older image, its queue/rids was emptied, or somebody replays its messages. A manager of Oxsec hears of it with the next keepalive and goes on above them. For one of OSSEC, if you know it to be restored: stop this agent, remove queue/rids/{id} here, start it."
             );
         }
     }

@@ -121,6 +121,12 @@ impl Speaker {
         self.heard.iter_mut().try_for_each(Heard::look)
     }
 
+    /// The highest number heard from this server.
+    pub(crate) fn heard(&self, server: usize) -> Option<Counter> {
+        let last = self.heard.get(server)?.last();
+        (last > Counter::default()).then_some(last)
+    }
+
     /// Goes on behind a number, if ours are below; gives the last one that was used before.
     pub(crate) fn advance(&mut self, upto: Counter) -> io::Result<Counter> {
         let before = self.sent.last();

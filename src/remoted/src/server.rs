@@ -330,6 +330,7 @@ impl Server {
                 if let Some(answer) = FromOurs::parse(text) {
                     return self.answered(taken, answer, door, from, now);
                 }
+                self.go_on_above_what_it_heard(taken, text, from, now);
                 self.answer(taken, door, from, now);
                 self.keepalive(taken, text, from);
             }

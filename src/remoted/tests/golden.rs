@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a panic in a test is the report")]
 
-use std::net::{SocketAddr, UdpSocket};
+use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::path::PathBuf;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -54,7 +54,11 @@ impl Manager {
     fn take(&mut self, datagram: &[u8], from: &str) -> Came {
         let how = Strictness { accept: self.accept, verify_numbers: true, pin_methods: false };
         // As a socket of both families shows it.
-        let from: SocketAddr = format!("[::ffff:{from}]:40000").parse().unwrap();
+        let from = match from.parse().unwrap() {
+            IpAddr::V4(from) => from.to_ipv6_mapped(),
+            IpAddr::V6(from) => from,
+        };
+        let from = SocketAddr::from((from, 40_000));
         let at = SystemTime::UNIX_EPOCH;
         let (table, received) = (&mut self.table, &mut self.received);
         match intake::take(table, received, &mut self.opener, datagram, from, at, how) {
@@ -252,6 +256,36 @@ fn golden_rejections_are_refused_with_their_lines() {
         }
     }
     assert_eq!(wrong, Vec::<String>::new());
+}
+
+#[test]
+fn golden_datagrams_cut_anywhere_change_nothing_at_the_manager() {
+    for (file, rows) in
+        [("agent_to_manager.json", None), ("manager_rejections.json", Some("cases"))]
+    {
+        let Some(all) = load(file) else { return };
+        let rows = rows.map_or(&all, |field| &all[field]).as_array().unwrap();
+        let mut wrong = Vec::new();
+        for row in rows {
+            let keys = row["agent"]["keys_line"].as_str().or(row["keys_line"].as_str()).unwrap();
+            let from = row["sent_from"].as_str().unwrap_or("10.9.1.11");
+            let mut manager = Manager::new(keys, Accept::Both);
+            let whole = bytes(&row["datagram_hex"]);
+            for len in 0..whole.len() {
+                let came = manager.take(&whole[..len], from);
+                if !matches!(came, Came::Refused(_)) {
+                    wrong.push(format!("{} cut to {len}: {came:?}", row["case"]));
+                }
+            }
+            for entry in manager.table.iter() {
+                let last = manager.received.last(&entry.agent.id).unwrap_or_default();
+                if entry.known.accepted > 0 || last != Counter::default() {
+                    wrong.push(format!("{}: a piece counts: {last}", row["case"]));
+                }
+            }
+        }
+        assert_eq!(wrong, Vec::<String>::new(), "{file}");
+    }
 }
 
 fn fits(case: &Value, name: &str, came: &Came) -> bool {

@@ -14,7 +14,7 @@ use std::fmt;
 use crate::control::{MARK, MAX_CONTROL};
 use crate::digest::Md5Hex;
 use crate::key::Method;
-use crate::ours::Mark;
+use crate::ours::{Heard, Mark};
 
 /// The one shared file that holds all others.
 pub const MERGED: &[u8] = b"merged.mg";
@@ -78,8 +78,17 @@ impl<'a> Keepalive<'a> {
 impl Keepalive<'_> {
     /// What an agent of ours says about itself behind the sum of merged.mg and an empty line.
     pub fn mark(&self) -> Option<Mark> {
+        self.tail().and_then(Mark::parse)
+    }
+
+    /// The highest number that an agent of ours has heard from this manager.
+    pub fn heard(&self) -> Option<Heard> {
+        self.tail().and_then(Heard::parse)
+    }
+
+    fn tail(&self) -> Option<&[u8]> {
         let end = memchr::memmem::find(self.files, b" merged.mg\n\n")?;
-        self.files.get(end + b" merged.mg\n\n".len()..).and_then(Mark::parse)
+        self.files.get(end + b" merged.mg\n\n".len()..)
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! agent to manager   oxsec=1;running;1f00ba42;       in front of a keepalive's random tail, see [`Mark`]
+//!                    heard=6.128;                    behind it: the highest number heard from this manager, see [`Heard`]
 //! manager to agent   #!-oxsec prove <nonce>          is the holder of the key alive, there? see [`ToOurs`]
 //! agent to manager   #!-oxsec proof <nonce>          it is, see [`FromOurs`]
 //! manager to agent   #!-oxsec advance <nonce> 6:128: your numbers are old: go on behind this one
@@ -12,7 +13,7 @@
 
 use std::fmt;
 
-use crate::counter::Counter;
+use crate::counter::{Counter, MAX_LOCAL};
 
 const FAMILY: &[u8] = b"oxsec ";
 const MARK: &[u8] = b"oxsec=1;";
@@ -75,6 +76,30 @@ impl Mark {
 impl fmt::Display for Mark {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "oxsec=1;{};{:08x};", self.state.word(), self.run)
+    }
+}
+
+/// The highest number that an agent has heard from the manager it speaks to, behind its [`Mark`]: `heard=6.128;`. Whatever
+/// the manager sends by lower ones is refused: by this a manager that was restored from an older image learns it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Heard(pub Counter);
+
+impl Heard {
+    /// Reads it from what a tail begins with; `None`: no agent of ours, or one that has heard nothing yet.
+    pub fn parse(tail: &[u8]) -> Option<Self> {
+        Mark::parse(tail)?;
+        let (_, rest) = split(tail.strip_prefix(MARK)?, b';')?;
+        let (_, rest) = split(rest, b';')?;
+        let (number, _) = split(rest.strip_prefix(b"heard=")?, b';')?;
+        let (global, local) = split(number, b'.')?;
+        let counter = whole_counter(&[global, b":", local, b":"].concat())?;
+        (counter.local <= MAX_LOCAL).then_some(Self(counter))
+    }
+
+    /// Appends it, behind the mark.
+    pub fn write(&self, out: &mut Vec<u8>) {
+        let Counter { global, local } = self.0;
+        out.extend_from_slice(format!("heard={global}.{local};").as_bytes());
     }
 }
 
@@ -229,6 +254,24 @@ mod tests {
             [&b"um23zX]'VdpTAJQtn"[..], b"oxsec=1;dancing;00000000;", b"oxsec=1;running;0000+000;"]
         {
             assert_eq!(Mark::parse(other), None);
+        }
+    }
+
+    #[test]
+    fn what_was_heard_is_read_behind_the_mark_and_cut_anywhere_it_is_not() {
+        let heard = Heard(Counter { global: u32::MAX, local: MAX_LOCAL });
+        let mut tail = Vec::new();
+        Mark { state: State::Running, run: 7 }.write(&mut tail);
+        heard.write(&mut tail);
+        assert!(tail.iter().all(|b| crate::keepalive::TAIL_ALPHABET.contains(b)));
+        assert!((0..tail.len()).all(|cut| Heard::parse(&tail[..cut]).is_none()));
+        tail.extend_from_slice(b"um23;zX");
+        assert_eq!(Heard::parse(&tail), Some(heard));
+        for other in ["", "heard=1.9998;", "heard=4294967296.1;", "heard=+1.1;", "heard=1:1;", "x"]
+        {
+            let tail = format!("oxsec=1;running;00000007;{other}um23");
+            assert_eq!(Heard::parse(tail.as_bytes()), None, "{other}");
+            assert!(Mark::parse(tail.as_bytes()).is_some());
         }
     }
 

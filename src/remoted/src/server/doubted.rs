@@ -3,20 +3,21 @@
 use std::net::SocketAddr;
 use std::time::{Instant, SystemTime};
 
-use agents::counters::reset;
+use agents::counters::{RIDS, reset};
 use agents::{AgentId, info};
 use rustix::rand::{GetRandomFlags, getrandom};
 use wire::control::{FromAgent, ToAgent};
 use wire::counter::Counter;
 use wire::datagram::{Addressed, Rejection, Sealed};
 use wire::keepalive::{AgentInfo, Keepalive};
-use wire::ours::{FromOurs, Nonce};
+use wire::ours::{FromOurs, Heard, Nonce};
 use wire::sealed::Opener;
 
 use super::Server;
 use crate::agents_table::{Cause, Refused, Reply};
 use crate::doubts::{Doubts, Finding, Order, Place, Stale};
 use crate::intake::{Taken, source};
+use crate::post::Raised;
 
 /// What is under way.
 #[derive(Debug, Default)]
@@ -150,6 +151,45 @@ impl Server {
         let place = Place { address: from, door, method: taken.method };
         let orders = self.doubting.doubts.new_number(&id, place, answer, now);
         self.carry_out(&id, orders, now);
+    }
+
+    /// An agent of ours tells by its keepalive which number it heard last: if ours are below, this host was restored.
+    pub(super) fn go_on_above_what_it_heard(
+        &mut self,
+        taken: &Taken<'_>,
+        text: &[u8],
+        from: SocketAddr,
+        now: Instant,
+    ) {
+        let heard = Keepalive::parse(text).ok().and_then(|keepalive| keepalive.heard());
+        let (Some(Heard(heard)), Some(entry)) = (heard, self.table.entry(taken.slot)) else {
+            return;
+        };
+        let (id, name, at) = (&entry.agent.id, entry.agent.name.to_string(), source(from));
+        let who = entry.agent.file_name();
+        match self.post.go_on_above(heard, now) {
+            Ok(Raised::NotNeeded | Raised::TooFar { is_told: true }) => {}
+            Ok(Raised::From(last)) => {
+                log::warn!(
+                    "This manager was restored from an older image: its number {last} is not above {heard}, which agent {id} '{name}' \
+                     at {at} has heard from it. It goes on above it; nothing is to be done for agents of ours. Those of OSSEC refuse our \
+                     messages (1407, 1404 there) until they are stopped, their queue/rids/<id> is removed and they are started."
+                );
+                let event = format!(
+                    "ossec: Manager restored: '{name}' (id {id}) at {at} heard {heard}, last sent {last}."
+                );
+                self.tell(&who, &event);
+            }
+            Ok(Raised::TooFar { is_told: false }) => log::error!(
+                "Agent {id} '{name}' at {at} says that it heard number {heard} from this manager, which is not believed, so far is it above \
+                 ours. If the agent spoke to another manager before: stop it, remove its queue/rids/{id}, start it. If not, its key is in \
+                 wrong hands: make it a new one."
+            ),
+            Err(error) => log::error!(
+                "The numbers of our messages can't be raised above {heard} ({RIDS}/sender_counter): [{}]. Agent {id} '{name}' refuses them.",
+                runtime::errno(&error)
+            ),
+        }
     }
 
     /// Of agents that were removed or have another key.
