@@ -3,7 +3,7 @@
 //! One datagram a request: `digest`, `resend 17,203`, `scan`, `pause`, `resume`. A manager that asks for a digest is one of ours, and gets
 //! differences only from then on; to any other everything is told once more after each start, as OSSEC's agents do.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::io;
 use std::time::{Duration, Instant};
 
@@ -19,10 +19,6 @@ const UNASKED: &str = "unasked";
 const PATIENCE: u8 = 3;
 /// One digest in this time.
 const DIGEST_EVERY: Duration = Duration::from_secs(10);
-type PathAndSum = (Vec<u8>, Vec<u8>);
-
-/// Files told once more in one turn.
-const AT_ONCE: usize = 5000;
 /// Longest request.
 const MAX_REQUEST: usize = 4096;
 /// Requests taken in one turn.
@@ -138,8 +134,8 @@ impl Watcher {
     fn answer_one(&mut self, now: Instant) -> io::Result<()> {
         if let Some(folder) = self.requests.folders.pop_front() {
             self.say_folder_again(&folder)?;
-        } else if !self.requests.buckets.is_empty() {
-            self.say_buckets_again()?;
+        } else if let Some(bucket) = self.requests.buckets.pop_front() {
+            self.say_bucket_again(bucket)?;
         } else if self.requests.digest {
             let last = self.requests.digest_told;
             if last.is_none_or(|last| now.saturating_duration_since(last) >= DIGEST_EVERY) {
@@ -160,25 +156,19 @@ impl Watcher {
         Ok(())
     }
 
-    /// As many buckets as hold [`AT_ONCE`] files or so: each turn goes through the whole baseline.
-    fn say_buckets_again(&mut self) -> io::Result<()> {
-        let share = AT_ONCE * digest::BUCKETS / self.baseline.len().max(1);
-        let share = share.clamp(1, self.requests.buckets.len());
-        let mut files: BTreeMap<u8, Vec<PathAndSum>> =
-            self.requests.buckets.drain(..share).map(|bucket| (bucket, Vec::new())).collect();
+    fn say_bucket_again(&mut self, bucket: u8) -> io::Result<()> {
+        let mut files = Vec::new();
         self.baseline.each(|path, record| {
-            if let Some(files) = files.get_mut(&digest::bucket(&fim::path::escape(path))) {
+            if digest::bucket(&fim::path::escape(path)) == bucket {
                 files.push((path.to_vec(), record.attributes.encode()));
             }
         })?;
-        for (bucket, files) in files {
-            let count = files.len() as u64;
-            self.say(Message::Word(Answer::Begin(bucket).to_message()));
-            for (path, sum) in files {
-                self.say_again(path, sum);
-            }
-            self.say(Message::Word(Answer::End { bucket, files: count }.to_message()));
+        let count = files.len() as u64;
+        self.say(Message::Word(Answer::Begin(bucket).to_message()));
+        for (path, sum) in files {
+            self.say_again(path, sum);
         }
+        self.say(Message::Word(Answer::End { bucket, files: count }.to_message()));
         Ok(())
     }
 
