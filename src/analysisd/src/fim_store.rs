@@ -339,6 +339,11 @@ impl FimStore {
         if known.is_none_or(|database| !waits && len < database.flushed_len()) {
             let (mut database, report) = Database::load(file).map_err(failed)?;
             report.log(&shown);
+            // A tool that clears it takes the marker away too, just before or just after.
+            let was_cleared = known.is_some() && database.is_empty();
+            if was_cleared {
+                files::remove_marker(&self.folder, name).map_err(failed)?;
+            }
             database.recall_marker(&self.folder, name);
             if let Some(resync) = self.resyncs.get_mut(name) {
                 resync.forget();

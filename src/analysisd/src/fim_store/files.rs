@@ -113,6 +113,14 @@ pub(super) fn write_marker(folder: &OwnedFd, name: &[u8]) -> io::Result<()> {
     Ok(())
 }
 
+/// Says that none was; not an error if it did already.
+pub(super) fn remove_marker(folder: &OwnedFd, name: &[u8]) -> io::Result<()> {
+    match rustix::fs::unlinkat(folder, marker_name(name).as_slice(), AtFlags::empty()) {
+        Ok(()) | Err(rustix::io::Errno::NOENT) => Ok(()),
+        Err(errno) => Err(errno.into()),
+    }
+}
+
 /// Whether one was.
 pub(super) fn has_marker(folder: &OwnedFd, name: &[u8]) -> bool {
     let path = marker_name(name);

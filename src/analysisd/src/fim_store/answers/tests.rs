@@ -101,6 +101,20 @@ impl Bench {
 }
 
 #[test]
+fn a_digest_that_comes_while_a_baseline_is_being_cleared_leads_to_silence() {
+    let mut bench = Bench::new();
+    for path in ["/a", "/b", "/c"] {
+        bench.file(path, A, true);
+    }
+    bench.scan();
+    // The marker goes next.
+    std::fs::remove_file(bench._folder.path().join("(web01) any->syscheck")).unwrap();
+    bench.now += 61;
+    bench.scan();
+    assert_eq!(bench.events, []);
+}
+
+#[test]
 fn what_the_manager_missed_becomes_events_and_what_is_gone_is_deleted() {
     let mut bench = Bench::new();
     for path in ["/a", "/b", "/c"] {
