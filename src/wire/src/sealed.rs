@@ -21,8 +21,10 @@ const CHECKSUM_LEN: usize = 32;
 const HEADER_LEN: usize = 5 + 10 + 1 + 4 + 1;
 /// What the compressor may make of the largest inner text; 12 bytes below the largest datagram, as at the original.
 const MAX_COMPRESSED: usize = MAX_DATAGRAM - 12;
-/// The original sends level 9; any stream is understood, and short lines gain nothing from the higher ones.
-const LEVEL: u32 = 6;
+/// The original sends level 9; any stream is understood. A third of the time of level 6, for datagrams that are some 10 % longer.
+const LEVEL: u32 = 1;
+/// For what the lower one only makes larger: it knows no way to leave bytes as they are.
+const THOROUGH: u32 = 6;
 /// Id prefix of the largest id, token, vector, marks, padding.
 const MAX_AROUND: usize = (1 + 127 + 1) + 5 + IV_LEN + 8 + 16;
 
@@ -44,6 +46,8 @@ pub struct Sealing {
 /// Makes datagrams.
 pub struct Sealer {
     deflate: Compress,
+    /// Made when first needed.
+    thorough: Option<Compress>,
     inner: Vec<u8>,
     datagram: Vec<u8>,
 }
@@ -53,6 +57,7 @@ impl Sealer {
     pub fn new() -> Self {
         Self {
             deflate: Compress::new(Compression::new(LEVEL), true),
+            thorough: None,
             inner: Vec::with_capacity(MAX_DATAGRAM),
             datagram: Vec::with_capacity(MAX_COMPRESSED + MAX_AROUND),
         }
@@ -109,13 +114,11 @@ impl Sealer {
         self.datagram.resize(start + 8 + MAX_COMPRESSED + 16, b'!');
         let plain = &mut self.datagram[start..];
 
-        self.deflate.reset();
         let room = &mut plain[8..8 + MAX_COMPRESSED];
-        let status = self.deflate.compress(&self.inner, room, FlushCompress::Finish).ok()?;
-        if status != Status::StreamEnd {
-            return None;
-        }
-        let compressed = usize::try_from(self.deflate.total_out()).ok()?;
+        let compressed = compress(&mut self.deflate, &self.inner, room).or_else(|| {
+            let thorough = || Compress::new(Compression::new(THOROUGH), true);
+            compress(self.thorough.get_or_insert_with(thorough), &self.inner, room)
+        })?;
         let marks = 8 - compressed % 8;
         plain.copy_within(8..8 + compressed, marks);
 
@@ -123,6 +126,13 @@ impl Sealer {
         self.datagram.truncate(start + len);
         Some(())
     }
+}
+
+/// The length of the whole stream; `None` when there is no room for it.
+fn compress(deflate: &mut Compress, inner: &[u8], room: &mut [u8]) -> Option<usize> {
+    deflate.reset();
+    let status = deflate.compress(inner, room, FlushCompress::Finish).ok()?;
+    (status == Status::StreamEnd).then(|| usize::try_from(deflate.total_out()).ok())?
 }
 
 impl Default for Sealer {
