@@ -1,4 +1,6 @@
 use super::*;
+use crate::datagram::MAX_TO_AGENT;
+use crate::shared::PIECE;
 use proptest::prelude::*;
 
 fn cipher() -> AgentCipher {
@@ -15,14 +17,43 @@ fn open(opener: &mut Opener, datagram: &[u8]) -> Result<Vec<u8>, Rejection> {
     Ok(opener.open(&cipher(), &Sealed::parse(addressed.rest)?)?.message.to_vec())
 }
 
+fn noise(len: usize) -> Vec<u8> {
+    let step = |state: &mut u32| {
+        *state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        Some((*state >> 24) as u8)
+    };
+    (0..len).scan(1, |state, _| step(state)).collect()
+}
+
+/// An agent of the original reads 1024 bytes of a datagram.
+#[test]
+fn a_piece_of_any_shared_file_fits_what_agents_read() {
+    let (mut sealer, mut opener, cipher) = (Sealer::new(), Opener::new(), cipher());
+    let umlauts = "äöüßéèêñ".repeat(100).into_bytes();
+    for piece in [noise(PIECE), vec![0xff; PIECE], umlauts.get(..PIECE).unwrap().to_vec()] {
+        for method in [Method::Aes, Method::Blowfish] {
+            let sealing = Sealing { with_id: false, ..sealing(method) };
+            let datagram = sealer.seal(&cipher, &sealing, &piece).unwrap();
+            assert!(datagram.len() <= MAX_TO_AGENT, "{method:?}: {} bytes", datagram.len());
+            assert_eq!(open(&mut opener, datagram).unwrap(), piece);
+        }
+    }
+}
+
+/// Of an AES datagram any tail can be sent as a datagram of its own: a line that somebody chose shall not be such a tail.
+#[test]
+fn a_line_does_not_stand_as_it_is_in_what_is_encrypted() {
+    let (mut sealer, cipher, line) = (Sealer::new(), cipher(), b"1:/var/log/x:abcdefghijklmnop");
+    let sealing = Sealing { with_id: false, ..sealing(Method::Aes) };
+    let datagram = sealer.seal(&cipher, &sealing, line).unwrap();
+    let mut body = Sealed::parse(datagram).unwrap().body.to_vec();
+    let plain = cipher.decrypt(Method::Aes, &sealing.iv, &mut body).unwrap();
+    assert!(!plain.windows(8).any(|run| line.windows(8).any(|part| part == run)));
+}
+
 #[test]
 fn sizes_at_the_limits() {
-    let noise: Vec<u8> = (0..MAX_MESSAGE + 1)
-        .scan(1u32, |state, _| {
-            *state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-            Some((*state >> 24) as u8)
-        })
-        .collect();
+    let noise = noise(MAX_MESSAGE + 1);
     let (mut sealer, mut opener, cipher) = (Sealer::new(), Opener::new(), cipher());
     for method in [Method::Aes, Method::Blowfish] {
         let sealing = sealing(method);
