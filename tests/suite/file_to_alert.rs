@@ -54,3 +54,24 @@ fn changes_while_the_suite_was_down_are_found_by_the_next_scan() {
     suite.until_alert(550, "/watched/a'");
     suite.until_alert(553, "/watched/b'");
 }
+
+#[test]
+fn files_are_seen_through_a_command() {
+    let filter = tempfile::tempdir().expect("folder");
+    let script = filter.path().join("filter");
+    fs::write(&script, "grep -v '^#' \"$1\"\n").expect("write");
+    let command = format!("<prefilter_cmd>/bin/sh {}</prefilter_cmd>", script.display());
+    let only_md5 = " check_sha256sum=\"no\" check_sha1sum=\"no\" check_size=\"no\"";
+    let conf = conf(only_md5).replace("<frequency>", &format!("{command}\n    <frequency>"));
+    let suite = Suite::new(&conf);
+    fs::write(suite.watched().join("a"), "# one\nvalue\n").expect("write");
+    fs::write(suite.watched().join("b"), "# one\nvalue\n").expect("write");
+    suite.start();
+    baseline_is_complete(&suite);
+    suite.stop();
+    fs::write(suite.watched().join("a"), "# two\nvalue\n").expect("write");
+    fs::write(suite.watched().join("b"), "# two\nanother\n").expect("write");
+    suite.start();
+    suite.until_alert(550, "/watched/b'");
+    assert_eq!(suite.count(550), 1, "{}", suite.alerts());
+}

@@ -12,6 +12,7 @@ pub mod look;
 pub mod pace;
 pub mod packages;
 pub mod plan;
+pub mod prefilter;
 pub mod realtime;
 pub mod schedule;
 pub mod watcher;
@@ -76,7 +77,9 @@ fn run(start: Start) -> Result<(), Failure> {
     let bind = rootcheck.present && !rootcheck.disabled && rootcheck.checks.ports;
     let write = &[STATE, CONTENTS, "var/run"];
     let sources = Sources::open(&settings.syscheck);
-    daemon.confine(&Sandbox { read: &["/"], write, bind, ..Sandbox::default() })?;
+    // Programs are run for prefilter_cmd alone.
+    let exec = settings.syscheck.prefilter_cmd.is_some();
+    daemon.confine(&Sandbox { read: &["/"], write, bind, exec, ..Sandbox::default() })?;
     let baseline = open_baseline(daemon.root())?;
     daemon.ready();
     describe(&settings);
@@ -89,13 +92,18 @@ fn run(start: Start) -> Result<(), Failure> {
     }
     let searcher = start_rootcheck(&daemon, &settings)?;
     if reload_asked {
-        reload(&mut daemon, &mut watcher, &searcher);
+        reload(&mut daemon, &mut watcher, &searcher, exec);
     }
-    watch(&mut daemon, &mut watcher, &searcher)
+    watch(&mut daemon, &mut watcher, &searcher, exec)
 }
 
 /// Turns until told to stop.
-fn watch(daemon: &mut Daemon, watcher: &mut Watcher, searcher: &Searcher) -> Result<(), Failure> {
+fn watch(
+    daemon: &mut Daemon,
+    watcher: &mut Watcher,
+    searcher: &Searcher,
+    exec: bool,
+) -> Result<(), Failure> {
     let mut written = (Instant::now(), Counts::default());
     loop {
         for signal in daemon.signals().take() {
@@ -104,7 +112,7 @@ fn watch(daemon: &mut Daemon, watcher: &mut Watcher, searcher: &Searcher) -> Res
                     write_accounts(daemon, &watcher.counts());
                     return Ok(());
                 }
-                Signal::Reload => reload(daemon, watcher, searcher),
+                Signal::Reload => reload(daemon, watcher, searcher, exec),
                 _ => {}
             }
         }
@@ -130,8 +138,9 @@ fn watch(daemon: &mut Daemon, watcher: &mut Watcher, searcher: &Searcher) -> Res
     }
 }
 
-fn reload(daemon: &mut Daemon, watcher: &mut Watcher, searcher: &Searcher) {
-    let settings = match settings::load(daemon.config()) {
+/// `exec`: we may run programs.
+fn reload(daemon: &mut Daemon, watcher: &mut Watcher, searcher: &Searcher, exec: bool) {
+    let mut settings = match settings::load(daemon.config()) {
         Ok(settings) => settings,
         Err(errors) => {
             errors.log();
@@ -139,6 +148,9 @@ fn reload(daemon: &mut Daemon, watcher: &mut Watcher, searcher: &Searcher) {
             return;
         }
     };
+    if !exec && settings.syscheck.prefilter_cmd.take().is_some() {
+        log::warn!("prefilter_cmd: is run from the next start on; until then we run no programs.");
+    }
     match watcher.reload(&settings.syscheck, &now()) {
         Ok(()) => {
             searcher.reload(&settings.rootcheck);
@@ -302,8 +314,8 @@ fn describe(settings: &Settings) {
     for directory in syscheck.directories.iter().filter(|directory| directory.options.realtime) {
         log::info!("Directory set for real time monitoring: '{}'.", directory.path.display());
     }
-    if syscheck.prefilter_cmd.is_some() {
-        log::warn!("prefilter_cmd: not run by this version; files are hashed as they are.");
+    if let Some(command) = &syscheck.prefilter_cmd {
+        log::info!("MD5 and SHA-1 are of what '{command} FILE' prints (prefilter_cmd).");
     }
 }
 

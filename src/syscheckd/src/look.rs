@@ -24,6 +24,7 @@ use settings::CheckOptions;
 use crate::extras;
 use crate::hash::{self, Wanted};
 use crate::plan::{Entry, relative, split};
+use crate::prefilter::Prefilter;
 
 /// What a glance at a name shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -113,11 +114,13 @@ const SECONDS: Duration = Duration::from_secs(2);
 
 /// What is wanted of a file besides its attributes.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Besides {
+pub struct Besides<'a> {
     /// The content of files up to so many bytes.
     pub content: Option<u64>,
     /// The digests of its first bytes, so many.
     pub prefix: Option<u64>,
+    /// MD5 and SHA-1 are of what this command makes of the file, which it is given by this path. A growing file is read as it is.
+    pub filter: Option<(&'a Prefilter, &'a [u8])>,
 }
 
 /// Looks at `name` in a folder. `pause` is called now and then while a large file is read; see [`hash::digest`].
@@ -128,7 +131,7 @@ pub fn look(
     folder: impl AsFd,
     name: &[u8],
     options: &CheckOptions,
-    besides: Besides,
+    besides: Besides<'_>,
     pause: &mut dyn FnMut() -> bool,
 ) -> io::Result<Sight> {
     let mut tries = 1..TRIES;
@@ -145,7 +148,7 @@ fn look_once(
     folder: &impl AsFd,
     name: &[u8],
     options: &CheckOptions,
-    besides: Besides,
+    besides: Besides<'_>,
     pause: &mut dyn FnMut() -> bool,
 ) -> io::Result<(Sight, bool)> {
     let wanted = Wanted::of(options);
@@ -209,6 +212,20 @@ fn look_once(
             Err(error) => unreadable = Some(error),
         }
     }
+    let filter = besides.filter.filter(|_| content.is_some() && !options.growing);
+    let wanted = Wanted { sha256: false, blake3: false, ..wanted };
+    let mut failed = false;
+    if let Some((filter, path)) = filter.filter(|_| wanted.any() && unreadable.is_none()) {
+        match filter.digest(path, wanted, pause) {
+            Ok(Some(digests)) => (attributes.md5, attributes.sha1) = (digests.md5, digests.sha1),
+            Ok(None) => return Ok((Sight::Stopped, true)),
+            Err(error) => {
+                let path = String::from_utf8_lossy(path);
+                log::warn!("prefilter_cmd: '{path}' is hashed as it is: {error}.");
+                failed = true;
+            }
+        }
+    }
     attributes.extra = extras::collect(found.as_fd(), options, blake3);
     let target_now = target.iter().flatten().map(|(target, _)| rustix::fs::fstat(target)).next();
     let target_now = target_now.transpose()?;
@@ -219,7 +236,7 @@ fn look_once(
     };
     let is_consistent = length(&now) > SMALL || is_same();
     let is_fresh = [Some(&now), target_now.as_ref()].into_iter().flatten().any(is_fresh);
-    let stamp = if is_fresh { 0 } else { stamp };
+    let stamp = if is_fresh || failed { 0 } else { stamp };
     Ok((Sight::File { attributes, stamp, content: kept, prefix, read, unreadable }, is_consistent))
 }
 
@@ -469,7 +486,7 @@ mod tests {
         let open = File::open(folder.path()).unwrap();
         for (keep, expected) in [(Some(5), Some(b"12345".to_vec())), (Some(4), None), (None, None)]
         {
-            let besides = Besides { content: keep, prefix: None };
+            let besides = Besides { content: keep, ..Besides::default() };
             let sight = look(&open, b"a", &all(), besides, &mut || true).unwrap();
             let Sight::File { content, attributes, .. } = sight else { panic!() };
             assert_eq!(content, expected);

@@ -9,6 +9,8 @@ use std::os::unix::ffi::OsStrExt;
 use pattern::{Match, PatternError};
 use settings::{CheckOptions, Ignore, Rehash, Syscheck};
 
+use crate::prefilter::Prefilter;
+
 /// Everything that is watched.
 #[derive(Debug, Default)]
 pub struct Plan {
@@ -22,6 +24,8 @@ pub struct Plan {
     pub max_cpu: u8,
     /// 10^6 bytes a second that it may read; 0: no limit.
     pub max_mbps: u32,
+    /// Through what MD5 and SHA-1 see a file.
+    pub prefilter: Option<Prefilter>,
 }
 
 /// One configured path: a folder with what is below it, or a file.
@@ -77,6 +81,7 @@ impl Plan {
             rehash: syscheck.rehash,
             max_cpu: syscheck.max_cpu,
             max_mbps: syscheck.max_mbps,
+            prefilter: syscheck.prefilter_cmd.as_deref().and_then(Prefilter::new),
             ignored: Paths::new(&syscheck.ignore)?,
             not_shown: Paths::new(&syscheck.nodiff)?,
             ..Self::default()
@@ -87,7 +92,7 @@ impl Plan {
         for directory in &syscheck.directories {
             let restrict = directory.restrict.as_deref().map(Match::new).transpose()?;
             let path = tidy(directory.path.as_os_str().as_bytes());
-            let fingerprint = fingerprint(&directory.options);
+            let fingerprint = fingerprint(&directory.options, syscheck.prefilter_cmd.as_deref());
             plan.entries.push(Entry { path, options: directory.options, fingerprint, restrict });
         }
         Ok(plan)
@@ -154,9 +159,10 @@ impl Plan {
     }
 }
 
-/// Changes when any option does.
-fn fingerprint(options: &CheckOptions) -> u16 {
-    let digest = *blake3::hash(format!("{options:?}").as_bytes()).as_bytes();
+/// Changes when any option or the filter does.
+fn fingerprint(options: &CheckOptions, prefilter: Option<&str>) -> u16 {
+    let all = format!("{options:?}{}", prefilter.unwrap_or_default());
+    let digest = *blake3::hash(all.as_bytes()).as_bytes();
     digest.first_chunk::<2>().map_or(0, |first| u16::from_le_bytes(*first))
 }
 

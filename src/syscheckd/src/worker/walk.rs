@@ -377,7 +377,9 @@ impl<'a> Walk<'a> {
             }
         }
         let prefix = entry.options.growing.then(|| self.size_before(path)).flatten();
-        let besides = Besides { content: self.hand.plan.keeps(entry, path), prefix };
+        let plan = self.hand.plan.clone();
+        let filter = plan.prefilter.as_ref().map(|filter| (filter, path));
+        let besides = Besides { content: plan.keeps(entry, path), prefix, filter };
         let (pace, hand) = (self.pace, &mut *self.hand);
         let mut pause = || hand.rest_within_file(pace).is_ok();
         let sight = look(folder, name, &entry.options, besides, &mut pause);

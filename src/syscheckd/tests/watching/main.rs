@@ -12,5 +12,6 @@ mod killed;
 mod ledger;
 mod model;
 mod operations;
+mod prefilter;
 mod realtime;
 mod scans;
