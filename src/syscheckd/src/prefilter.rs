@@ -1,8 +1,7 @@
 //! `prefilter_cmd`: a command through whose output MD5 and SHA-1 see a file, for instance to leave out what changes without meaning.
 //!
 //! The command's words are split at blanks and the file's path is the last one: no shell is asked, so no name of a file is ever taken for
-//! a command. It is run as syscheckd itself, confined as that is (it reads everything, writes nothing of the host), with no input, and in
-//! a group of its own, which is ended with it.
+//! a command. It is run as syscheckd itself and confined as that is, with no input, and in a group of its own, which is ended with it.
 
 use std::ffi::OsStr;
 use std::io::{self, Read};
