@@ -273,4 +273,26 @@ mod tests {
         }
         assert_eq!(access_list(&entry(9, 9, 9)), "0900090009000000");
     }
+
+    #[test]
+    fn different_access_lists_never_read_alike() {
+        let list =
+            [&[2, 0, 0, 0], &[1, 0, 6, 0, 255, 255, 255, 255][..], &[2, 0, 4, 0, 232, 3, 0, 0]];
+        let list = list.concat();
+        let told = access_list(&list);
+        // All bits but those that the words leave out: permissions that there are none of, and the number of an owner.
+        let counts = |byte: usize, bit: u32| match byte {
+            6 | 14 => bit < 3,
+            7 | 15 => false,
+            8..=11 => false,
+            _ => true,
+        };
+        for byte in 0..list.len() {
+            for bit in (0..8).filter(|&bit| counts(byte, bit)) {
+                let mut other = list.clone();
+                other[byte] ^= 1 << bit;
+                assert_ne!(access_list(&other), told, "byte {byte}, bit {bit}");
+            }
+        }
+    }
 }
