@@ -4,6 +4,8 @@
 mod net;
 #[path = "hosts/outages.rs"]
 mod outages;
+#[path = "hosts/reach.rs"]
+mod reach;
 #[path = "hosts/relay.rs"]
 mod relay;
 

@@ -8,7 +8,7 @@
 
 use std::fs::{self, File};
 use std::io;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -75,8 +75,41 @@ impl Net {
         self.add_address(host, new);
     }
 
-    fn add_address(&self, host: usize, address: Ipv4Addr) {
+    /// The host has this address, too.
+    pub(super) fn add_address(&self, host: usize, address: Ipv4Addr) {
         ip(&["-n", &self.host(host), "addr", "add", &format!("{address}/24"), "dev", "eth0"]);
+    }
+
+    /// Gives each host its [`address6`]; `false`, and says so, where the kernel has no IPv6.
+    #[expect(clippy::print_stdout, reason = "a skipped test says why")]
+    pub(super) fn add_ipv6(&self) -> bool {
+        (0..self.hosts).all(|host| {
+            let address = format!("{}/64", address6(host));
+            // Nobody else has it: it may be used at once.
+            let added =
+                try_ip(&["-n", &self.host(host), "addr", "add", &address, "dev", "eth0", "nodad"]);
+            if let Err(why) = &added {
+                println!("skipped: no IPv6 here: {}", why.trim());
+            }
+            added.is_ok()
+        })
+    }
+
+    /// Nothing reaches the host or comes from it any more, or again.
+    pub(super) fn cut_off(&self, host: usize, is_cut: bool) {
+        let port = format!("port{host}");
+        ip(&["-n", &self.hub(), "link", "set", &port, if is_cut { "down" } else { "up" }]);
+    }
+
+    /// Runs nftables' program on a host; `false`, and says so, where there is none.
+    #[expect(clippy::print_stdout, reason = "a skipped test says why")]
+    pub(super) fn filter(&self, host: usize, commands: &str) -> bool {
+        let host = self.host(host);
+        let done = try_ip(&["netns", "exec", &host, "nft", commands]);
+        if let Err(why) = &done {
+            println!("skipped: no packet filter here: {}", why.trim());
+        }
+        done.is_ok()
     }
 
     /// The hub's namespace, for [`enter`].
@@ -99,6 +132,12 @@ impl Drop for Net {
 pub(super) fn address(host: usize) -> Ipv4Addr {
     let last = u8::try_from(host + 1).expect("few hosts");
     Ipv4Addr::new(10, 77, 0, last)
+}
+
+/// The address of a host that [`Net::add_ipv6`] gives it.
+pub(super) fn address6(host: usize) -> Ipv6Addr {
+    let last = u16::try_from(host + 1).expect("few hosts");
+    Ipv6Addr::new(0xfd00, 0x77, 0, 0, 0, 0, 0, last)
 }
 
 /// Puts this thread into a network namespace: sockets that it makes from now on are there.
