@@ -17,6 +17,8 @@ use crate::wire_load::{Crowd, Load};
 
 /// A load lasts so many seconds at its rate.
 const SECONDS: u64 = 2;
+/// First messages in a second: for each a file is made.
+const FIRST: u64 = 2000;
 const BURST: u64 = 60_000;
 const LATENCIES: usize = 300;
 const LINES: usize = 50_000;
@@ -140,6 +142,13 @@ fn crowd(root: &Path, agents: usize, method: Method) {
     put_keys(root, &keys);
     let mut manager = Manager::start(root);
     let idle = manager.remoted.resident_kib();
+    let mark = "port 9997 ssh2";
+    let first = manager.take(&crowd.seal(agents as u64, mark), Some(FIRST), mark);
+    println!(
+        "| {name}: the first message of each | {:.0} us CPU, all judged within {:.2?} | |",
+        first.micros,
+        first.judged_in.unwrap_or_default()
+    );
     let (start, step) = match method {
         Method::Aes => (60_000, 30_000),
         Method::Blowfish => (30_000, 15_000),
