@@ -8,6 +8,7 @@ use fim::Attributes;
 use fim::Sum;
 use fim::change::{Attribute, changes};
 use fim::diff;
+use fim::extra::{self, Extra};
 use fim::note::{Notes, Package, Who};
 
 use super::Watcher;
@@ -89,9 +90,7 @@ impl Watcher {
     ) {
         let known = self.baseline.get(&path);
         if unreadable && let Some(Record { attributes: known, .. }) = &known {
-            // What could not be read has not changed, as far as we know.
-            (attributes.md5, attributes.sha1) = (known.md5, known.sha1);
-            attributes.sha256 = known.sha256;
+            keep_digests(&mut attributes, known);
         }
         let record = Record { attributes, mark };
         let same = |known: &Record| known.attributes.encode() == record.attributes.encode();
@@ -213,6 +212,16 @@ impl Watcher {
     }
 }
 
+/// What could not be read has not changed, as far as we know.
+fn keep_digests(now: &mut Attributes, known: &Attributes) {
+    (now.md5, now.sha1, now.sha256) = (known.md5, known.sha1, known.sha256);
+    if let Some(blake3) = extra::value(&known.extra, Extra::Blake3) {
+        let separator: &[u8] = if now.extra.is_empty() { b"" } else { b";" };
+        let key = Extra::Blake3.key().as_bytes();
+        now.extra = [&now.extra, separator, key, b"=", blake3].concat();
+    }
+}
+
 /// Whether two sums differ in a digest, or in size.
 fn content_differs(before: &[u8], after: &[u8]) -> bool {
     let (Ok(Sum::Present(before)), Ok(Sum::Present(after))) =
@@ -247,6 +256,20 @@ fn digests_of(path: &[u8]) -> Option<Digests> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn digests_of_what_cannot_be_read_stay() {
+        let known = |extra: &[u8]| Attributes { extra: extra.to_vec(), ..Attributes::default() };
+        for (now, before, then) in [
+            ("ino=1", "ino=1;blake3=ab", "ino=1;blake3=ab"),
+            ("", "blake3=ab", "blake3=ab"),
+            ("ino=2", "ino=1", "ino=2"),
+        ] {
+            let mut now = known(now.as_bytes());
+            keep_digests(&mut now, &Attributes { md5: Some([7; 16]), ..known(before.as_bytes()) });
+            assert_eq!((now.md5, now.extra.as_slice()), (Some([7; 16]), then.as_bytes()));
+        }
+    }
 
     #[test]
     fn a_changed_mode_is_no_changed_content() {
