@@ -153,6 +153,32 @@ fn each_alert_bears_its_agents_location_and_the_response_goes_back_there_only() 
 }
 
 #[test]
+fn a_response_before_its_table_is_refused_and_the_next_alert_has_one() {
+    let Some(hosts) = Hosts::of(&["any"], address(0)) else { return };
+    hosts.start();
+    let agent = &hosts.agents[0];
+    agent.until("shared files", || agent.read("etc/shared/ar.conf").contains("note0"));
+    let table = agent.root().join("etc/shared/ar.conf");
+    let text = fs::read(&table).expect("a table");
+    fs::write(&table, "").expect("no table yet");
+    let log = agent.watched().join("app.log");
+    append(&log, failed_login("203.0.113.1").as_bytes());
+    agent.until("the refusal", || agent.log().contains("ossec-execd(1311)"));
+    fs::write(&table, text).expect("the table arrives");
+    // The same line again is no alert: analysis passes over the last three lines.
+    let filtered = || hosts.manager.account("ossec-analysisd", "filtered");
+    let before = filtered();
+    append(&log, failed_login("203.0.113.1").as_bytes());
+    hosts.manager.until("a line passed over", || filtered() > before);
+    assert_eq!(hosts.manager.count(5716), 1);
+    append(&log, failed_login("203.0.113.2").as_bytes());
+    let noted = agent.watched().join("noted");
+    agent.until("the response", || noted.exists());
+    let noted = fs::read_to_string(noted).expect("a response");
+    assert!(noted.starts_with("add - 203.0.113.2 "), "{noted}");
+}
+
+#[test]
 fn an_agent_at_another_address_goes_on_if_its_key_is_for_any_and_is_refused_otherwise() {
     let fixed = address(2).to_string();
     let Some(hosts) = Hosts::of(&["any", &fixed], address(0)) else { return };
