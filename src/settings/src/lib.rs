@@ -34,7 +34,7 @@ pub use section::response::{Response, ResponseLocation, Responses};
 pub use section::rootcheck::{Checks, Rootcheck};
 pub use section::rules::{RuleFiles, RuleSource, RuleSourceKind, RuleSources};
 pub use section::syscheck::{CheckOptions, Directory, Ignore, Syscheck};
-pub use section::syscheck_extra::{ExtraChecks, Rehash};
+pub use section::syscheck_extra::{ExtraChecks, IoClass, Rehash};
 pub use section::time_of_day::{TimeOfDay, Weekdays};
 
 /// A whole `ossec.conf`, checked.

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use settings::{
-    CheckOptions, Checks, ExtraChecks, Ignore, LogFormat, Rehash, ResponseLocation, Rootcheck,
-    RuleSourceKind, Settings, TimeOfDay,
+    CheckOptions, Checks, ExtraChecks, Ignore, IoClass, LogFormat, Rehash, ResponseLocation,
+    Rootcheck, RuleSourceKind, Settings, TimeOfDay,
 };
 
 fn read(sections: &str) -> Settings {
@@ -189,7 +189,7 @@ fn what_ossec_does_not_know_of_files_is_off_until_asked_for() {
     assert_eq!((syscheck.rehash, syscheck.max_cpu, syscheck.max_mbps), (Rehash::default(), 5, 0));
     let settings = read(
         "<syscheck><directories check_extended=\"yes\" check_blake3=\"no\" growing=\"yes\">/var/log</directories>\
-         <rehash>always</rehash><max_cpu>20</max_cpu><max_mbps>50</max_mbps></syscheck>",
+         <rehash>always</rehash><max_cpu>20</max_cpu><max_mbps>50</max_mbps><io_class>idle</io_class></syscheck>",
     );
     let syscheck = &settings.syscheck;
     let options = syscheck.directories[0].options;
@@ -197,6 +197,8 @@ fn what_ossec_does_not_know_of_files_is_off_until_asked_for() {
     assert!(!options.extra.has(ExtraChecks::BLAKE3) && !options.extra.has(ExtraChecks::INODE));
     assert_eq!((syscheck.rehash, syscheck.max_cpu, syscheck.max_mbps), (Rehash::Always, 20, 50));
     assert!(refusals("<syscheck><max_cpu>101</max_cpu></syscheck>")[0].starts_with("(1235)"));
+    assert_eq!((IoClass::default(), syscheck.io_class), (IoClass::Low, IoClass::Idle));
+    assert!(refusals("<syscheck><io_class>high</io_class></syscheck>")[0].starts_with("(1235)"));
     assert!(refusals("<syscheck><rehash>weekly</rehash></syscheck>")[0].starts_with("(1235)"));
 }
 

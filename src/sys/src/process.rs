@@ -19,6 +19,35 @@ pub fn kill(pid: u32, signal: i32) -> io::Result<()> {
     Ok(rustix::process::kill_process(one(pid)?, named(signal)?)?)
 }
 
+/// How this thread stands in line for disks (ioprio_set(2)).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DiskTurn {
+    /// As the scheduler has it.
+    Normal,
+    /// The last of the ordinary class.
+    Low,
+    /// The idle class: only when nobody else wants the disk.
+    Idle,
+}
+
+/// Has this thread's reading and writing wait for its turn so.
+///
+/// # Errors
+/// Not permitted here.
+pub fn set_disk_turn(turn: DiskTurn) -> io::Result<()> {
+    const WHO_PROCESS: libc::c_long = 1;
+    const THIS_THREAD: libc::c_long = 0;
+    const CLASS: u32 = 13;
+    let priority: libc::c_long = match turn {
+        DiskTurn::Normal => 0,
+        DiskTurn::Low => (2 << CLASS) | 7,
+        DiskTurn::Idle => 3 << CLASS,
+    };
+    // SAFETY: takes plain integers and gives one back.
+    let status = unsafe { libc::syscall(libc::SYS_ioprio_set, WHO_PROCESS, THIS_THREAD, priority) };
+    if status == -1 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
 /// Whether the kernel knows a session of this process or thread. Asked past the C library, and without taking the answer for a process id:
 /// a session of another namespace is 0.
 pub fn has_session(pid: u32) -> bool {
@@ -139,6 +168,18 @@ mod tests {
     use std::process::Command;
 
     use super::*;
+
+    #[test]
+    fn a_threads_turn_at_the_disk_is_its_own() {
+        // SAFETY: takes plain integers and gives one back.
+        let turn = || unsafe { libc::syscall(libc::SYS_ioprio_get, 1, 0) };
+        let before = turn();
+        let of_thread = std::thread::spawn(move || {
+            set_disk_turn(DiskTurn::Idle).unwrap();
+            turn() >> 13
+        });
+        assert_eq!((of_thread.join().unwrap(), turn()), (3, before));
+    }
 
     #[test]
     fn a_handle_tells_the_end_of_its_process() {

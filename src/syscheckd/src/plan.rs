@@ -7,7 +7,7 @@
 use std::os::unix::ffi::OsStrExt;
 
 use pattern::{Match, PatternError};
-use settings::{CheckOptions, Ignore, Rehash, Syscheck};
+use settings::{CheckOptions, Ignore, IoClass, Rehash, Syscheck};
 
 use crate::prefilter::Prefilter;
 
@@ -24,6 +24,8 @@ pub struct Plan {
     pub max_cpu: u8,
     /// 10^6 bytes a second that it may read; 0: no limit.
     pub max_mbps: u32,
+    /// How the worker stands in line for the disk.
+    pub io_class: IoClass,
     /// Through what MD5 and SHA-1 see a file.
     pub prefilter: Option<Prefilter>,
 }
@@ -81,6 +83,7 @@ impl Plan {
             rehash: syscheck.rehash,
             max_cpu: syscheck.max_cpu,
             max_mbps: syscheck.max_mbps,
+            io_class: syscheck.io_class,
             prefilter: syscheck.prefilter_cmd.as_deref().and_then(Prefilter::new),
             ignored: Paths::new(&syscheck.ignore)?,
             not_shown: Paths::new(&syscheck.nodiff)?,

@@ -7,7 +7,7 @@ use xml::{Attribute, Element};
 
 use crate::glob;
 use crate::report::{Report, shown};
-use crate::section::syscheck_extra::{ExtraChecks, Rehash, rehash};
+use crate::section::syscheck_extra::{ExtraChecks, IoClass, Rehash, io_class, rehash};
 use crate::section::time_of_day::{TimeOfDay, Weekdays};
 
 const NAMES: &[&str] = &[
@@ -26,6 +26,7 @@ const NAMES: &[&str] = &[
     "rehash",
     "max_cpu",
     "max_mbps",
+    "io_class",
     "windows_registry",
     "registry_ignore",
 ];
@@ -69,6 +70,8 @@ pub struct Syscheck {
     pub max_cpu: u8,
     /// Megabytes (10^6) a second that a scheduled scan may read; 0 is no limit.
     pub max_mbps: u32,
+    /// How the scanning thread stands in line for the disk.
+    pub io_class: IoClass,
 }
 
 /// One watched path: a folder with all below it, or a file.
@@ -138,6 +141,7 @@ impl Default for Syscheck {
             rehash: Rehash::default(),
             max_cpu: 5,
             max_mbps: 0,
+            io_class: IoClass::default(),
         }
     }
 }
@@ -165,6 +169,7 @@ impl Syscheck {
                 "rehash" => self.rehash = rehash(child, report).unwrap_or(self.rehash),
                 "max_cpu" => report.number(child, 0..=100, &mut self.max_cpu),
                 "max_mbps" => report.number(child, 0..=MAX_MBPS, &mut self.max_mbps),
+                "io_class" => self.io_class = io_class(child, report).unwrap_or(self.io_class),
                 // The registry is Windows' alone.
                 _ => {}
             }

@@ -123,6 +123,31 @@ impl Default for Rehash {
     }
 }
 
+/// How a scan stands in line for the disk.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum IoClass {
+    /// `normal`: as everybody else.
+    Normal,
+    /// `low`: behind everybody else.
+    #[default]
+    Low,
+    /// `idle`: only when nobody else wants the disk.
+    Idle,
+}
+
+/// `normal`, `low` or `idle`.
+pub(crate) fn io_class(child: &Element, report: &mut Report) -> Option<IoClass> {
+    match child.content.as_slice() {
+        b"normal" => Some(IoClass::Normal),
+        b"low" => Some(IoClass::Low),
+        b"idle" => Some(IoClass::Idle),
+        _ => {
+            report.invalid(child, "normal, low or idle");
+            None
+        }
+    }
+}
+
 /// `0`, `always`, or a time: seconds, or a number with `h`, `d` or `w`.
 pub(crate) fn rehash(child: &Element, report: &mut Report) -> Option<Rehash> {
     let parsed = parse(&child.content);

@@ -7,6 +7,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
 use std::time::{Duration, Instant};
 
+use settings::IoClass;
+use sys::process::DiskTurn;
+
 use super::walk::{Pace, Walk};
 use super::{Job, NEWS, News, Pacing, Progress, Scan, Scope};
 use crate::hash;
@@ -99,6 +102,7 @@ impl Hand {
             match job {
                 Job::Plan { plan, table } => {
                     self.budget = Budget::new(plan.max_cpu, plan.max_mbps);
+                    set_disk_turn(plan.io_class);
                     (self.plan, self.table) = (plan, table);
                 }
                 Job::Watch => Walk::plain(&mut self, Pace::WatchOnly).entries(Scope::Realtime)?,
@@ -301,5 +305,16 @@ impl Hand {
 
     fn check_stop(&self) -> Result<(), Stopped> {
         if self.stop.load(Ordering::Relaxed) { Err(Stopped) } else { Ok(()) }
+    }
+}
+
+fn set_disk_turn(class: IoClass) {
+    let turn = match class {
+        IoClass::Normal => DiskTurn::Normal,
+        IoClass::Low => DiskTurn::Low,
+        IoClass::Idle => DiskTurn::Idle,
+    };
+    if let Err(error) = sys::process::set_disk_turn(turn) {
+        log::warn!("<io_class> has no effect here: {error}. Scans read as everybody else does.");
     }
 }
