@@ -8,6 +8,7 @@ use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::SystemTime;
 
 use rustix::fs::OFlags;
 
@@ -45,6 +46,14 @@ impl Counter {
     pub fn line(&self) -> (&'static str, u64) {
         (self.name, self.value())
     }
+}
+
+/// When a daemon last wrote its accounts.
+///
+/// # Errors
+/// It never did.
+pub fn written_at(root: &Path, name: &str) -> io::Result<SystemTime> {
+    fs::metadata(root.join(RUN).join(format!("{name}.state")))?.modified()
 }
 
 /// Reads the accounts that daemon `name` wrote last.

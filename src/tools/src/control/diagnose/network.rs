@@ -23,6 +23,8 @@ const AGENTD: &str = "ossec-agentd";
 /// SIGUSR1: agentd sends a keepalive at once.
 const REPORT_NOW: i32 = 10;
 const ANSWER: Duration = Duration::from_secs(6);
+/// By then agentd has written what has changed; it does so each second.
+const WRITTEN_BY: Duration = Duration::from_millis(1500);
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
 /// Where ossec-authd listens; a refusal there is an answer too.
 const ENROLMENT: u16 = 1515;
@@ -165,6 +167,12 @@ fn by_daemon(root: &Path, pid: u32, reachable: &[String]) -> Finding {
         let remedy = "On the copy: stop the suite, remove etc/client.keys and queue/rids/*, enrol it under another name, start it.";
         let found = "the manager refuses this agent: another host uses its key";
         return Finding::problem(HELLO, tried, found, remedy);
+    }
+    // What it last wrote may be older than an answer that has come since: only what is counted from here on answers our question.
+    let written = || accounts::written_at(root, AGENTD).ok();
+    let (last, asked) = (written(), Instant::now());
+    while written() == last && asked.elapsed() < WRITTEN_BY {
+        thread::sleep(LOOK_AGAIN);
     }
     let before = account("acks");
     let began = Instant::now();
