@@ -116,9 +116,9 @@ impl Settling {
         self.events.len()
     }
 
-    /// Whether none waits but those that rest.
+    /// Whether none waits but logs that were looked at less than a minute ago.
     pub fn is_quiet(&self, now: Instant) -> bool {
-        self.events.values().all(|times| times.earliest > now)
+        self.events.values().all(|times| times.rest == RARELY && times.earliest > now)
     }
 
     /// Whether none waits.
