@@ -37,6 +37,8 @@ mod monitord;
 mod nothing_lost;
 #[path = "suite/packages.rs"]
 mod packages;
+#[path = "suite/recorded_files.rs"]
+mod recorded_files;
 #[path = "suite/reload.rs"]
 mod reload;
 #[path = "suite/rootcheck.rs"]
