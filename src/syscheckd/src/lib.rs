@@ -13,6 +13,7 @@ pub mod pace;
 pub mod packages;
 pub mod plan;
 pub mod prefilter;
+pub mod program;
 pub mod realtime;
 pub mod schedule;
 pub mod watcher;

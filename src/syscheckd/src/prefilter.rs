@@ -1,19 +1,16 @@
 //! `prefilter_cmd`: a command through whose output MD5 and SHA-1 see a file, for instance to leave out what changes without meaning.
 //!
 //! The command's words are split at blanks and the file's path is the last one: no shell is asked, so no name of a file is ever taken for
-//! a command. It is run as syscheckd itself and confined as that is, with no input, and in a group of its own, which is ended with it.
+//! a command. How it is run: [`program`](crate::program).
 
 use std::ffi::OsStr;
-use std::io::{self, Read};
+use std::io;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::process::{CommandExt, ExitStatusExt};
-use std::process::{Child, ChildStdout, Command, Stdio};
+use std::process::Command;
 use std::time::Duration;
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::process::{Pid, Signal, kill_process_group};
-
 use crate::hash::{self, Digests, Wanted};
+use crate::program::Running;
 
 /// A command to be run for each file that is read.
 #[derive(Debug)]
@@ -28,8 +25,6 @@ pub struct Prefilter {
 const PATIENCE: Duration = Duration::from_secs(30);
 /// More output than any file's that is worth a filter.
 const MOST_OUTPUT: u64 = 256 << 20;
-/// How often `pause` is called while we wait.
-const TICK: Duration = Duration::from_millis(50);
 
 impl Prefilter {
     /// `None` for a command without words.
@@ -49,118 +44,16 @@ impl Prefilter {
         wanted: Wanted,
         pause: &mut dyn FnMut() -> bool,
     ) -> io::Result<Option<Digests>> {
-        let mut running = self.start(path)?;
-        let mut output = Output { running: &mut running, pause, read: 0, stopped: false };
+        let mut command = Command::new(&self.program);
+        command.args(&self.arguments).arg(OsStr::from_bytes(path));
+        let mut running = Running::start(command, self.patience)?;
+        let mut output = running.output(MOST_OUTPUT, pause);
         let digests = hash::digest(&mut output, wanted, u64::MAX, None, &mut || true);
-        if output.stopped {
+        if output.is_stopped() {
             return Ok(None);
         }
         let digests = digests?;
-        match running.end(pause)? {
-            true => Ok(digests),
-            false => Ok(None),
-        }
-    }
-
-    fn start(&self, path: &[u8]) -> io::Result<Running> {
-        let mut command = Command::new(&self.program);
-        command.args(&self.arguments).arg(OsStr::from_bytes(path));
-        // What it says must not depend on who started us.
-        command.env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").env("LC_ALL", "C");
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).process_group(0);
-        let mut child = command.spawn()?;
-        let output = child.stdout.take();
-        Ok(Running { child, output, ended: false, patience: self.patience })
-    }
-}
-
-/// The command at work; dropping it ends it.
-struct Running {
-    child: Child,
-    output: Option<ChildStdout>,
-    ended: bool,
-    /// What is left.
-    patience: Duration,
-}
-
-impl Running {
-    /// After a tick in which nothing happened.
-    fn waited(&mut self) -> io::Result<()> {
-        self.patience = self.patience.saturating_sub(TICK);
-        match self.patience.is_zero() {
-            true => Err(io::Error::new(io::ErrorKind::TimedOut, "it takes too long")),
-            false => Ok(()),
-        }
-    }
-
-    /// Waits for its end; `false` when told to give up.
-    fn end(&mut self, pause: &mut dyn FnMut() -> bool) -> io::Result<bool> {
-        let handle = sys::process::Handle::open(self.child.id())?;
-        while !handle.ended_within(TICK)? {
-            self.waited()?;
-            if !pause() {
-                return Ok(false);
-            }
-        }
-        let status = self.child.wait()?;
-        self.ended = true;
-        match status.signal() {
-            Some(signal) => Err(io::Error::other(format!("it was ended by signal {signal}"))),
-            None => Ok(true),
-        }
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        if self.ended {
-            return;
-        }
-        if let Some(group) = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw) {
-            // It may have ended by itself just now.
-            let _ = kill_process_group(group, Signal::KILL);
-        }
-        let _ = self.child.wait();
-    }
-}
-
-/// What it writes.
-struct Output<'a> {
-    running: &'a mut Running,
-    pause: &'a mut dyn FnMut() -> bool,
-    read: u64,
-    /// `pause` said so.
-    stopped: bool,
-}
-
-impl Read for Output<'_> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        loop {
-            let Some(output) = &mut self.running.output else { return Ok(0) };
-            if is_readable(output)? {
-                let count = output.read(buffer)?;
-                self.read += count as u64;
-                if self.read > MOST_OUTPUT {
-                    return Err(io::Error::other("it gives more than 256 MiB"));
-                }
-                return Ok(count);
-            }
-            self.running.waited()?;
-            if !(self.pause)() {
-                self.stopped = true;
-                return Err(io::Error::other("given up"));
-            }
-        }
-    }
-}
-
-/// Whether there is something to read, or an end, within a tick.
-fn is_readable(output: &ChildStdout) -> io::Result<bool> {
-    let timeout = Timespec::try_from(TICK).ok();
-    match poll(&mut [PollFd::new(output, PollFlags::IN)], timeout.as_ref()) {
-        Ok(ready) => Ok(ready > 0),
-        Err(rustix::io::Errno::INTR) => Ok(false),
-        Err(error) => Err(error.into()),
+        Ok(running.end(pause)?.and(digests))
     }
 }
 
