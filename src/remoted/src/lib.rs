@@ -14,6 +14,7 @@ pub mod holder;
 pub mod intake;
 pub mod lookups;
 pub mod names;
+pub mod orders;
 pub mod outbox;
 pub mod policy;
 pub mod post;

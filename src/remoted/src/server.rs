@@ -39,6 +39,7 @@ use crate::complaints::{Complaints, Kind, Say};
 use crate::doors::Doors;
 use crate::intake::{self, Strictness, Taken, source};
 use crate::lookups::Lookups;
+use crate::orders::Orders;
 use crate::outbox::Outbox;
 use crate::policy::{Guests, Naming, Policy};
 use crate::post::{Post, Sent};
@@ -96,6 +97,8 @@ pub struct Server {
     buffer: Vec<u8>,
     /// Numbers could not be noted: nothing is read or forwarded until they can.
     is_stuck: bool,
+    /// Requests for agents that can't be reached.
+    orders: Orders,
     requests_sent: u64,
 }
 
@@ -177,6 +180,7 @@ impl Server {
             event: Vec::with_capacity(MAX_DATAGRAM),
             buffer: vec![0; MAX_DATAGRAM],
             is_stuck: false,
+            orders: Orders::default(),
             requests_sent: 0,
             root: root.clone(),
         };
@@ -530,6 +534,7 @@ impl Server {
                 Sent::Silent | Sent::Failed => Piece::GiveUp,
             }
         });
+        self.turn_orders(now);
         self.turn_doubts(now);
         self.hear_names(now);
         self.look_at_silences(now);
@@ -565,6 +570,7 @@ impl Server {
             ("sent_to_agents", self.post.sent),
             ("send_failures", self.post.failed),
             ("requests_sent", self.requests_sent),
+            ("requests_waiting", self.orders.len() as u64),
             ("pushes_done", self.pushes.done),
             ("syslog_connections", self.streams.iter().count() as u64),
             ("syslog_connections_refused", self.streams.turned_away),
@@ -587,6 +593,12 @@ impl Server {
             self.pay(Instant::now());
         }
         self.write_accounts(daemon);
+        if !self.orders.is_empty() {
+            log::warn!(
+                "{} requests for agents that could not be reached are given up: we end.",
+                self.orders.len()
+            );
+        }
         if let Err(error) = self.received.flush() {
             log::warn!("The counters stay in their journal: [{}].", errno(&error));
         }

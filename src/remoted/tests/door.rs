@@ -231,6 +231,45 @@ fn requests_reach_one_agent_or_all_who_speak() {
 }
 
 #[test]
+fn a_request_waits_for_an_agent_that_was_not_heard_or_has_left() {
+    let manager = Manager::start(KEYS, "");
+    let (mut web, mut dyn_) = agents(&manager);
+    let socket = UnixDatagram::unbound().unwrap();
+    let ask = |text: &str| {
+        socket.send_to(text.as_bytes(), manager.root().join(remoted::REQUESTS)).unwrap()
+    };
+    let startup = |agent: &mut Agent| {
+        agent.send(b"#!-agent startup ");
+        assert_eq!(agent.receive(), ToAgent::Ack.to_bytes());
+    };
+    let keepalive = |agent: &mut Agent, state: &str| {
+        let text = format!("#!-Linux x - X\nx merged.mg\n\noxsec=1;{state};00000001;tail");
+        agent.send(text.as_bytes());
+        assert_eq!(agent.receive(), ToAgent::Ack.to_bytes());
+        let end = format!("oxsec=1;{state};00000001;\n");
+        wait_for("the note", || manager.read("queue/agent-info/web01-127.0.0.1").contains(&end));
+    };
+    ask("(msg_to_agent) [] A!N (null) syscheck restart");
+    ask("(msg_to_agent) [] N!S 001 syscheck restart");
+    ask("(msg_to_agent) [] NNS 002 restart-ossec0 - null (from_the_server) (no_rule_id)");
+    let kept = "Agent 001 cannot be reached now: 'syscheck restart' is kept for it for 20 minutes.";
+    wait_for("the lines", || manager.log().contains(kept));
+    startup(&mut web);
+    assert_eq!(web.receive(), ToAgent::SyscheckRestart.to_bytes());
+    startup(&mut dyn_);
+    assert_eq!(dyn_.receive(), ToAgent::SyscheckRestart.to_bytes());
+    assert_eq!(dyn_.receive(), ToAgent::Execd(wire::control::RESTART).to_bytes());
+
+    keepalive(&mut web, "exiting");
+    ask("(msg_to_agent) [] N!S 001 syscheck digest");
+    wait_for("the line", || manager.log().contains("Agent 001 cannot be reached now: 'syscheck d"));
+    startup(&mut web);
+    assert!(web.hears_nothing(), "asked once or before it has said whose it is");
+    keepalive(&mut web, "running");
+    assert_eq!(web.receive(), b"#!-syscheck digest");
+}
+
+#[test]
 fn syslog_comes_by_datagrams_and_streams_from_who_may_send() {
     let syslog = "<remote><connection>syslog</connection><port>{syslog}</port><allowed-ips>127.0.0.1</allowed-ips></remote>\
          <remote><connection>syslog</connection><protocol>tcp</protocol><port>{syslog}</port><local_ip>127.0.0.1</local_ip></remote>";

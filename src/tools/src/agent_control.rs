@@ -12,6 +12,7 @@ use std::fs;
 use std::net::IpAddr;
 use std::process::ExitCode;
 
+use agents::{Status, info};
 use serde_json::json;
 
 use crate::agent_tools::client::{Client, printable};
@@ -109,14 +110,23 @@ fn client(world: &World, id: Option<&str>, form: Form) -> Result<Client, Reply> 
 fn restart(world: &World, client: &Client, form: Form) -> Result<Reply, Reply> {
     let Client::Agent(agent) = client else { return Err(invalid_combination()) };
     let sent = request::restart(world, &agent.id);
-    done(
-        sent,
-        form,
-        46,
-        "Unable to restart agent",
-        "Restarting agent",
-        &format!("Restarting agent: {}\n", agent.id),
+    let text = format!("Restarting agent: {}\n{}", agent.id, absence(world, client));
+    done(sent, form, 46, "Unable to restart agent", "Restarting agent", &text)
+}
+
+/// A line about an agent that is not heard at the moment: remoted keeps the request for it.
+fn absence(world: &World, client: &Client) -> String {
+    if !is_away(client.status(world)) {
+        return String::new();
+    }
+    format!(
+        "Agent {} is not connected: it gets this if it is heard within 20 minutes.\n",
+        client.id()
     )
+}
+
+fn is_away(status: Status) -> bool {
+    matches!(status, Status::Disconnected | Status::NeverConnected)
 }
 
 fn scan(world: &World, client: &Client, form: Form) -> Result<Reply, Reply> {
@@ -132,7 +142,8 @@ fn scan(world: &World, client: &Client, form: Form) -> Result<Reply, Reply> {
         Client::Agent(agent) => {
             let sent = request::scan(world, &agent.id);
             let json = "Restarting Syscheck/Rootcheck on agent";
-            let text = format!("Restarting Syscheck/Rootcheck on agent: {}\n", agent.id);
+            let absence = absence(world, client);
+            let text = format!("Restarting Syscheck/Rootcheck on agent: {}\n{absence}", agent.id);
             done(sent, form, 44, "Unable to restart Syscheck/Rootcheck on agent", json, &text)
         }
     }
@@ -140,22 +151,23 @@ fn scan(world: &World, client: &Client, form: Form) -> Result<Reply, Reply> {
 
 fn scan_all(world: &World, form: Form) -> Result<Reply, Reply> {
     let json = "Restarting Syscheck/Rootcheck on all agents";
+    let keys = world.keys(NAME)?;
+    let all = keys.agents().map(|agent| info::status(&world.root, agent, world.now));
+    let away = all.filter(|status| is_away(*status)).count();
     // No newline at its end, as ever.
-    let text = "Restarting Syscheck/Rootcheck on all agents.";
-    done(
-        request::scan_all(world),
-        form,
-        42,
-        "Unable to restart Syscheck/Rootcheck on all agents",
-        json,
-        text,
-    )
+    let mut text = "Restarting Syscheck/Rootcheck on all agents.".to_owned();
+    if away > 0 {
+        text.push_str(&format!(
+            "\n{away} of them are not connected: who is heard within 20 minutes gets this.\n"
+        ));
+    }
+    let failed = "Unable to restart Syscheck/Rootcheck on all agents";
+    done(request::scan_all(world), form, 42, failed, json, &text)
 }
 
 fn respond(world: &World, options: &Options, form: Form) -> Result<Reply, Reply> {
-    let Client::Agent(agent) = client(world, options.value('u'), form)? else {
-        return Err(invalid_combination());
-    };
+    let client = client(world, options.value('u'), form)?;
+    let Client::Agent(agent) = &client else { return Err(invalid_combination()) };
     let response = options.value('f').unwrap_or_default();
     let is_name = |b: u8| b.is_ascii_alphanumeric() || b"-_.".contains(&b);
     if response.is_empty() || !response.bytes().all(is_name) {
@@ -170,7 +182,8 @@ fn respond(world: &World, options: &Options, form: Form) -> Result<Reply, Reply>
         return Err(Reply::refused(format!("\n** Invalid IP address '{shown}'.\n")));
     }
     let sent = request::respond(world, &agent.id, response, ip);
-    let text = format!("Running active response '{response}' on: {}\n", agent.id);
+    let absence = absence(world, &client);
+    let text = format!("Running active response '{response}' on: {}\n{absence}", agent.id);
     done(sent, form, 46, "Unable to run active response", "Running active response", &text)
 }
 

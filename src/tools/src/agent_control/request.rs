@@ -4,7 +4,7 @@
 //! (msg_to_agent) [] N!S 001 syscheck restart
 //! (msg_to_agent) [] NNS 001 restart-ossec0 - null (from_the_server) (no_rule_id)
 //! ```
-//! Handed over is all that is known: an agent that is away never hears of it.
+//! Handed over is all that is known. remoted keeps it for 20 minutes for an agent that is away.
 
 use std::fs;
 use std::io;

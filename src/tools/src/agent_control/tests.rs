@@ -47,6 +47,22 @@ fn requests_are_understood_by_remoted() {
 }
 
 #[test]
+fn that_an_agent_is_not_there_to_hear_it_is_said() {
+    let bench = bench();
+    let _remoted = UnixDatagram::bind(bench.path("queue/alerts/ar")).unwrap();
+    let away = "\nAgent 001 is not connected: it gets this if it is heard";
+    let orders = ["-R 001", "-r -u 001", "-b 203.0.113.7 -f host-deny600 -u 001"];
+    for line in orders {
+        assert!(run(&bench, line).out.contains(away), "{line}");
+    }
+    assert!(run(&bench, "-r -a").out.contains("\n1 of them are not connected: "));
+    bench.put("queue/agent-info/web01-any", "Linux w - X\ncrypto_method:aes\n");
+    for line in orders.into_iter().chain(["-r -a"]) {
+        assert!(!run(&bench, line).out.contains("not connected"), "{line}");
+    }
+}
+
+#[test]
 fn without_remoted_it_says_so() {
     let reply = run(&bench(), "-R 001");
     assert_eq!((reply.out.as_str(), reply.code), ("\n** Unable to connect to remoted.\n", 1));
