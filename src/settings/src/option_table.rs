@@ -80,6 +80,7 @@ pub const OPTIONS: &[OptionSpec] = &[
     option("logcollector.debug", 0, 0, 2),
     option("syscheck.sleep", 2, 0, 64),
     option("syscheck.sleep_after", 15, 1, 9999),
+    option("syscheck.threads", 0, 0, 64),
     option("syscheck.diff_store", 64, 0, 65_536),
     option("syscheck.packages", 1, 0, 1),
     option("syscheck.debug", 0, 0, 2),

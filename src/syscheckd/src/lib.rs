@@ -232,7 +232,11 @@ fn start_watcher(
 ) -> Result<Watcher, Failure> {
     let (root, options) = (daemon.root(), daemon.options());
     let rest = Duration::from_secs(options.number("syscheck.sleep"));
-    let pacing = Pacing { files: options.number("syscheck.sleep_after"), rest };
+    let pacing = Pacing {
+        files: options.number("syscheck.sleep_after"),
+        rest,
+        threads: usize::try_from(options.number("syscheck.threads")).unwrap_or(0),
+    };
     let limits =
         Limits { file: plan::MOST_SHOWN, total: options.number("syscheck.diff_store") << 20 };
     let contents = root.join(CONTENTS);

@@ -4,12 +4,14 @@ use std::collections::VecDeque;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
+use std::sync::mpsc::SyncSender;
 use std::time::{Duration, Instant};
 
+use crossbeam_channel::{Receiver, RecvTimeoutError, select};
 use settings::IoClass;
 use sys::process::DiskTurn;
 
+use super::pool::{Pool, Seen};
 use super::walk::{Pace, Walk};
 use super::{Job, NEWS, News, Pacing, Progress, Scan, Scope};
 use crate::hash;
@@ -24,6 +26,13 @@ const TOGETHER: u64 = 64;
 
 /// The owner is gone or wants us to stop.
 pub(super) struct Stopped;
+
+/// A file that is being looked at.
+struct LookingAt {
+    path: Vec<u8>,
+    /// A nested look at that very file was told meanwhile: this one is out of date.
+    superseded: bool,
+}
 
 /// The worker's own side.
 pub(super) struct Hand {
@@ -41,10 +50,8 @@ pub(super) struct Hand {
     nested: bool,
     /// The running job is to be given up: there is another plan.
     abandoned: bool,
-    /// The file that the outer job is reading.
-    looking_at: Vec<u8>,
-    /// A nested look at that very file was told meanwhile: the outer one is out of date.
-    superseded: bool,
+    /// The files that the outer job looks at; what was seen of the first is told first.
+    looking_at: VecDeque<LookingAt>,
     /// News that were told.
     told: u64,
     /// The last files among them, with their numbers: as many as may not have been taken.
@@ -80,8 +87,7 @@ impl Hand {
             backlog: VecDeque::new(),
             nested: false,
             abandoned: false,
-            looking_at: Vec::new(),
-            superseded: false,
+            looking_at: VecDeque::new(),
             told: 0,
             recent: VecDeque::new(),
             unsaid: 0,
@@ -132,6 +138,7 @@ impl Hand {
         }
         // The snapshot is given back before the owner goes on.
         drop(walk);
+        self.looking_at.clear();
         self.scanning = false;
         self.tell(News::ScanEnded { id, complete: !self.abandoned })
     }
@@ -154,9 +161,11 @@ impl Hand {
     }
 
     /// What is said of this path now is newer than what the outer job is about to say of it, or of what is below it.
-    fn supersede(&mut self, path: &[u8]) {
+    pub(super) fn supersede(&mut self, path: &[u8]) {
         if self.nested {
-            self.superseded |= self.looking_at == path || is_below(path, &self.looking_at);
+            for file in &mut self.looking_at {
+                file.superseded |= file.path == path || is_below(path, &file.path);
+            }
         }
     }
 
@@ -165,19 +174,44 @@ impl Hand {
         self.abandoned && !self.nested
     }
 
-    /// To be called before a file is read.
+    /// To be called before a file is looked at.
     pub(super) fn begins(&mut self, path: &[u8]) {
-        if self.nested {
-            self.supersede(path);
-        } else {
-            self.looking_at = path.to_vec();
-            self.superseded = false;
+        if !self.nested {
+            self.looking_at.push_back(LookingAt { path: path.to_vec(), superseded: false });
         }
     }
 
-    /// Whether the file was looked at by a nested job while it was read.
-    pub(super) fn is_outdated(&self) -> bool {
-        self.superseded && !self.nested
+    /// To be called when the file that was begun last was looked at; whether a nested job looked at it meanwhile.
+    pub(super) fn ended_last(&mut self) -> bool {
+        !self.nested && self.looking_at.pop_back().is_some_and(|file| file.superseded)
+    }
+
+    /// The path of the file that was begun first, which was looked at; `None` when a nested job looked at it meanwhile.
+    pub(super) fn ended_first(&mut self) -> Option<Vec<u8>> {
+        let file = self.looking_at.pop_front()?;
+        (!file.superseded).then_some(file.path)
+    }
+
+    /// Waits for what the threads have seen, and looks meanwhile at what events name. Nothing was seen when the job was given up.
+    pub(super) fn wait_for(&mut self, pool: &Pool) -> Result<Vec<Seen>, Stopped> {
+        self.wake();
+        while !self.abandoned {
+            select! {
+                recv(pool.seen()) -> seen => return seen.map_err(|_| Stopped),
+                recv(self.jobs) -> job => self.squeeze_in(job.map_err(|_| Stopped)?)?,
+            }
+        }
+        Ok(Vec::new())
+    }
+
+    /// How many threads a scan of this pace may have besides this one; 0 when it has to spare the machine.
+    pub(super) fn threads(&self, pace: Pace) -> usize {
+        let rests = self.plan.max_cpu > 0 || self.plan.max_mbps > 0 || !self.pacing.rest.is_zero();
+        match self.pacing.threads {
+            0 | 1 => 0,
+            _ if rests && pace == Pace::Rests => 0,
+            threads => threads,
+        }
     }
 
     /// Looks at what events named meanwhile; in the middle of another job.

@@ -1,6 +1,7 @@
-//! The worker: the one thread that touches the watched files. It walks, watches folders, reads, and reports what it saw.
+//! The worker: the thread that goes through the watched files. It walks, watches folders, reads, and reports what it saw.
 //!
-//! One thread, so that what it says of a path is in order: of two looks at a file the later one is told later. Between two files of a scan, while
+//! One thread, so that what it says of a path is in order: of two looks at a file the later one is told later. A scan in haste has other
+//! threads read for it ([`pool`]), and tells what they saw in the order of its walk. Between two files of a scan, while
 //! it rests, and between two pieces of a large file it looks at the paths that realtime events name, so that these never wait
 //! for a scan. It knows nothing of sums or of the queue: the owner compares. Both channels are bounded; when the owner
 //! does not come along, the worker waits.
@@ -8,7 +9,9 @@
 //! A scan goes folder by folder through what is there and what is remembered side by side ([`walk`]): a file whose stamp is the
 //! remembered one is not read, one that is remembered and not there is told as gone. [`hand`] takes the jobs.
 
+mod course;
 mod hand;
+mod pool;
 mod walk;
 
 use std::cell::Cell;
@@ -16,10 +19,11 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use crossbeam_channel::{Sender, TrySendError, bounded};
 use fim::Attributes;
 
 use crate::baseline::{Mark, Reader};
@@ -150,11 +154,13 @@ pub struct Pacing {
     pub files: u64,
     /// Length of a rest.
     pub rest: Duration,
+    /// Threads that look at files in a scan without rests; 0 is as many as suit the machine, 1 is none besides the worker.
+    pub threads: usize,
 }
 
 /// The owner's end. Dropping it stops the worker, also in the middle of a file, and waits for its end.
 pub struct Worker {
-    jobs: Option<SyncSender<Job>>,
+    jobs: Option<Sender<Job>>,
     news: Option<Receiver<News>>,
     wake: Arc<OwnedFd>,
     stop: Arc<AtomicBool>,
@@ -179,10 +185,11 @@ impl Worker {
         use rustix::event::{EventfdFlags, eventfd};
         let wake = Arc::new(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?);
         let stop = Arc::new(AtomicBool::new(false));
-        let (jobs, jobs_in) = sync_channel(JOBS);
+        let (jobs, jobs_in) = bounded(JOBS);
         let (news_out, news) = sync_channel(NEWS);
         let progress = Arc::new(Progress::default());
         let ends = (jobs_in, news_out);
+        let pacing = Pacing { threads: pool::threads(pacing.threads), ..pacing };
         let hand = Hand::new(ends, wake.clone(), stop.clone(), progress.clone(), pacing);
         let thread = std::thread::Builder::new()
             .name("worker".to_owned())
@@ -204,7 +211,6 @@ impl Worker {
     /// # Errors
     /// The job itself.
     pub fn offer(&mut self, job: Job) -> Result<(), Job> {
-        use std::sync::mpsc::TrySendError;
         let is_look = matches!(job, Job::Look(_) | Job::Growth(..) | Job::Gone(_));
         match self.jobs.as_ref().map(|jobs| jobs.try_send(job)) {
             None | Some(Ok(())) => {

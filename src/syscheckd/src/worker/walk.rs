@@ -7,11 +7,14 @@ use std::collections::{BTreeMap, HashSet};
 use std::hash::BuildHasher;
 use std::io;
 use std::os::fd::OwnedFd;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rustix::fs::{Dir, FileType};
 
+use super::course::{Course, Folder, Step};
 use super::hand::{Hand, Stopped};
+use super::pool::Pool;
 use super::{News, Place, Scan, Scope};
 use crate::baseline::{Mark, Reader};
 use crate::look::{
@@ -37,7 +40,7 @@ pub(super) enum Pace {
 
 /// One walk.
 pub(super) struct Walk<'a> {
-    hand: &'a mut Hand,
+    pub(super) hand: &'a mut Hand,
     pace: Pace,
     remembered: Option<Reader>,
     /// Of the one growing file that is looked at.
@@ -49,6 +52,10 @@ pub(super) struct Walk<'a> {
     blind: Vec<Vec<u8>>,
     hasher: std::collections::hash_map::RandomState,
     said: Instant,
+    /// Threads that look at files for it, if there are any.
+    pub(super) pool: Option<Pool>,
+    /// In the middle of an entry.
+    walking: bool,
 }
 
 /// The keys are hashes already.
@@ -70,9 +77,11 @@ impl std::hash::Hasher for Same {
 }
 
 /// What a look at a name came to.
-enum Found {
+pub(super) enum Found {
     /// News were sent, or there are none.
     Told,
+    /// Another thread looks at it.
+    Asked,
     /// A folder.
     Folder,
     /// Nothing that counts as a file.
@@ -92,13 +101,17 @@ impl<'a> Walk<'a> {
             blind: Vec::new(),
             hasher: std::collections::hash_map::RandomState::new(),
             said: Instant::now(),
+            pool: None,
+            walking: false,
         }
     }
 
     pub(super) fn of_scan(hand: &'a mut Hand, scan: Scan) -> Self {
         let pace = if scan.rests { Pace::Rests } else { Pace::Brisk };
+        let threads = hand.threads(pace);
+        let pool = (threads > 0).then(|| Pool::start(threads)).flatten();
         let plain = Self::plain(hand, pace);
-        Self { remembered: Some(scan.remembered), from: scan.from, ..plain }
+        Self { remembered: Some(scan.remembered), from: scan.from, pool, ..plain }
     }
 
     pub(super) fn entries(&mut self, scope: Scope) -> Result<(), Stopped> {
@@ -182,13 +195,13 @@ impl<'a> Walk<'a> {
         match open_parent(entry, path) {
             Ok((folder, name)) => {
                 let known = self.remembered.as_ref().and_then(|known| known.file(path));
-                match self.look_at(entry, &folder, name, path, known)? {
+                match self.look_at(entry, &Arc::new(folder), name, path, known, None)? {
                     Found::Folder => {
                         self.hand.tell(News::Gone(path.to_vec()))?;
                         if entry.options.no_recurse { Ok(()) } else { self.walk(entry, path) }
                     }
                     Found::Nothing => self.hand.tell(News::Gone(path.to_vec())),
-                    Found::Told => Ok(()),
+                    Found::Told | Found::Asked => Ok(()),
                 }
             }
             Err(error) if is_gone(&error) => self.hand.tell(News::Gone(path.to_vec())),
@@ -199,23 +212,26 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// Walks through a folder and all below it. Open descriptors do not add up: a folder is opened from the entry's root each time.
     fn walk(&mut self, entry: &Entry, folder: &[u8]) -> Result<(), Stopped> {
-        let mut folders = vec![folder.to_vec()];
-        while let Some(folder) = folders.pop() {
-            if self.hand.is_abandoned() {
-                return Ok(());
-            }
-            match self.walk_folder(entry, &folder, &mut folders)? {
-                Ok(()) => self.say_place(entry, folder)?,
-                Err(error) if is_gone(&error) => {}
-                Err(error) => {
-                    log::warn!(
-                        "Error opening directory: '{}': {error}",
-                        String::from_utf8_lossy(&folder)
-                    );
-                    self.blind.push(folder);
-                }
+        let outer = std::mem::replace(&mut self.walking, true);
+        // In the middle of another walk the threads are busy with that one.
+        let busy = if outer { self.pool.take() } else { None };
+        let walked = self.walk_through(entry, folder);
+        self.walking = outer;
+        self.pool = self.pool.take().or(busy);
+        walked
+    }
+
+    /// Walks through a folder and all below it. Open descriptors do not add up: a folder is opened from the entry's root each time.
+    fn walk_through(&mut self, entry: &Entry, folder: &[u8]) -> Result<(), Stopped> {
+        let mut course = Course::from(folder);
+        while let Some(folder) = self.next_folder(entry, &mut course)? {
+            if let Err(error) = self.walk_folder(entry, &folder, &mut course)?
+                && !is_gone(&error)
+            {
+                let path = String::from_utf8_lossy(&folder);
+                log::warn!("Error opening directory: '{path}': {error}");
+                self.blind.push(folder);
             }
         }
         Ok(())
@@ -225,12 +241,12 @@ impl<'a> Walk<'a> {
         &mut self,
         entry: &Entry,
         folder: &[u8],
-        folders: &mut Vec<Vec<u8>>,
+        course: &mut Course,
     ) -> Result<io::Result<()>, Stopped> {
         let opened =
             open_root(&entry.path).and_then(|root| open_below(root, relative(&entry.path, folder)));
         let opened = match opened {
-            Ok(opened) => opened,
+            Ok(opened) => Arc::new(opened),
             Err(error) => return Ok(Err(error)),
         };
         let plan = self.hand.plan.clone();
@@ -256,7 +272,7 @@ impl<'a> Walk<'a> {
             let found = match *kind {
                 FileType::Directory => Found::Folder,
                 FileType::RegularFile | FileType::Symlink | FileType::Unknown if looks => {
-                    let found = self.look_at(entry, &opened, name, &path, known)?;
+                    let found = self.look_at(entry, &opened, name, &path, known, Some(course))?;
                     self.hand.rest_if_due(self.pace)?;
                     found
                 }
@@ -265,28 +281,45 @@ impl<'a> Walk<'a> {
                 }
                 _ => Found::Nothing,
             };
-            if looks && was_known && !matches!(found, Found::Told) {
-                self.hand.tell(News::Gone(path.clone()))?;
-            }
-            let is_folder = matches!(found, Found::Folder);
-            if is_folder && !entry.options.no_recurse && self.may_enter(&path) {
-                below.push(path);
-            }
+            below.extend(self.found(entry, path, looks && was_known, found)?);
             if self.hand.is_abandoned() {
                 return Ok(Ok(()));
             }
         }
+        // The last in is the first out.
+        course.folders.extend(below.into_iter().rev());
+        let names = listing.into_iter().map(|(name, _)| name).collect();
+        let folder = Folder { path: folder.to_vec(), opened, names, missing: known, done };
+        self.end_in_turn(entry, folder, course)?;
+        Ok(Ok(()))
+    }
+
+    /// What follows from a look at a listed name; gives the path back if it is a folder to be entered.
+    pub(super) fn found(
+        &mut self,
+        entry: &Entry,
+        path: Vec<u8>,
+        was_known: bool,
+        found: Found,
+    ) -> Result<Option<Vec<u8>>, Stopped> {
+        if was_known && matches!(found, Found::Folder | Found::Nothing) {
+            self.hand.tell(News::Gone(path.clone()))?;
+        }
+        let enters = matches!(found, Found::Folder) && !entry.options.no_recurse;
+        Ok((enters && self.may_enter(&path)).then_some(path))
+    }
+
+    /// All files of a folder were told.
+    pub(super) fn end_folder(&mut self, entry: &Entry, folder: Folder) -> Result<(), Stopped> {
+        let Folder { path, opened, names, missing, done } = folder;
         if !done {
-            self.look_at_missing(folder, known)?;
-            if self.pace != Pace::WatchOnly && !is_at(&opened, folder) {
+            self.look_at_missing(&path, missing.into_keys())?;
+            if self.pace != Pace::WatchOnly && !is_at(&opened, &path) {
                 // It was moved meanwhile: what was said of its files was said under a path that is not theirs.
-                let names = listing.into_iter().map(|(name, _)| (name, Mark::default()));
-                self.look_at_missing(folder, names.collect())?;
+                self.look_at_missing(&path, names.into_iter())?;
             }
         }
-        // The last in is the first out.
-        folders.extend(below.into_iter().rev());
-        Ok(Ok(()))
+        self.say_place(entry, path)
     }
 
     /// What is remembered of a folder's files, which counts as met from now on.
@@ -300,10 +333,10 @@ impl<'a> Walk<'a> {
     fn look_at_missing(
         &mut self,
         folder: &[u8],
-        missing: BTreeMap<Vec<u8>, Mark>,
+        missing: impl Iterator<Item = Vec<u8>>,
     ) -> Result<(), Stopped> {
         let plan = self.hand.plan.clone();
-        for name in missing.into_keys() {
+        for name in missing {
             let path = join(folder, &name);
             // Another entry's own file is visited by itself.
             if !plan.entries().iter().any(|entry| entry.path == path) {
@@ -344,16 +377,17 @@ impl<'a> Walk<'a> {
         self.hand.tell(News::Reached(Place { entry: entry.path.clone(), folder }))
     }
 
-    /// Looks at one name in a folder and tells what is to be told of a file.
+    /// Looks at one name in a folder and tells what is to be told of a file; with a course other threads may do it in their turn.
     fn look_at(
         &mut self,
         entry: &Entry,
-        folder: &OwnedFd,
+        folder: &Arc<OwnedFd>,
         name: &[u8],
         path: &[u8],
         known: Option<Mark>,
+        course: Option<&mut Course>,
     ) -> Result<Found, Stopped> {
-        self.hand.begins(path);
+        self.hand.supersede(path);
         if !entry.wants(path) {
             return match glance(folder, name) {
                 Ok(Glance::Folder) => Ok(Found::Folder),
@@ -363,6 +397,7 @@ impl<'a> Walk<'a> {
         let now = runtime::clock::now();
         let progress = self.hand.progress.clone();
         progress.add(&progress.files, 1);
+        let was_known = known.is_some();
         if let Some(known) = known
             && known.options == entry.fingerprint
             && !self.hand.plan.is_due(path, known.read_at, now)
@@ -376,21 +411,45 @@ impl<'a> Walk<'a> {
                 _ => {}
             }
         }
-        let prefix = entry.options.growing.then(|| self.size_before(path)).flatten();
         let plan = self.hand.plan.clone();
+        let content = plan.keeps(entry, path);
+        self.hand.begins(path);
+        if let (Some(pool), Some(course)) = (&self.pool, course)
+            && !entry.options.growing
+            && content.is_none()
+            && plan.prefilter.is_none()
+        {
+            pool.ask(course.item(folder.clone(), name.to_vec(), entry.options));
+            course.steps.push_back(Step::Look { was_known, now });
+            self.keep_course(entry, course)?;
+            return Ok(Found::Asked);
+        }
+        let prefix = entry.options.growing.then(|| self.size_before(path)).flatten();
         let filter = plan.prefilter.as_ref().map(|filter| (filter, path));
-        let besides = Besides { content: plan.keeps(entry, path), prefix, filter };
+        let besides = Besides { content, prefix, filter };
         let (pace, hand) = (self.pace, &mut *self.hand);
         let mut pause = || hand.rest_within_file(pace).is_ok();
         let sight = look(folder, name, &entry.options, besides, &mut pause);
-        let outdated = self.hand.is_outdated();
+        if self.hand.ended_last() {
+            return Ok(Found::Told);
+        }
+        self.saw(entry, path, now, sight)
+    }
+
+    /// Tells what was seen of a file.
+    pub(super) fn saw(
+        &mut self,
+        entry: &Entry,
+        path: &[u8],
+        now: i64,
+        sight: io::Result<Sight>,
+    ) -> Result<Found, Stopped> {
         match sight {
             Ok(Sight::Stopped) => Err(Stopped),
-            _ if outdated => Ok(Found::Told),
             Ok(Sight::Folder) => Ok(Found::Folder),
             Ok(Sight::Special) => Ok(Found::Nothing),
             Ok(Sight::File { attributes, stamp, content, prefix, read, unreadable }) => {
-                progress.add(&progress.bytes, read);
+                self.hand.progress.add(&self.hand.progress.bytes, read);
                 if let Some(error) = &unreadable {
                     let path = String::from_utf8_lossy(path);
                     log::warn!("Unable to read file '{path}' for checksum: {error}");

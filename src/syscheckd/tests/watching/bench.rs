@@ -220,7 +220,7 @@ pub(crate) fn watcher(root: &Path, syscheck: &Syscheck) -> Watcher {
 }
 
 pub(crate) fn started(root: &Path, syscheck: &Syscheck, parts: Parts) -> Watcher {
-    let pacing = Pacing { files: 1000, rest: Duration::ZERO };
+    let pacing = Pacing { files: 1000, rest: Duration::ZERO, threads: 3 };
     Watcher::start(root, syscheck, pacing, Duration::ZERO, parts, &moment()).unwrap()
 }
 

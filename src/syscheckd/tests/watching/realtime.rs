@@ -84,7 +84,7 @@ fn events_are_served_while_a_scan_rests() {
     let bench = Bench::new(true);
     bench.settle(&mut bench.start());
     bench.told();
-    let pacing = Pacing { files: 1, rest: Duration::from_secs(3600) };
+    let pacing = Pacing { files: 1, rest: Duration::from_secs(3600), threads: 1 };
     let root = bench.root();
     let started =
         Watcher::start(&root, &bench.syscheck, pacing, Duration::ZERO, parts(&root), &moment());
