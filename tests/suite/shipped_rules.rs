@@ -31,3 +31,19 @@ fn the_shipped_configuration_is_accepted_by_every_daemon() {
         succeeds(&suite.program(daemon).arg("-t").output().expect("runs"));
     }
 }
+
+#[test]
+fn file_events_that_never_alert_are_told_when_rules_are_loaded() {
+    let shipped = include_str!("../../etc/ossec-local.conf");
+    for (config, is_told) in
+        [(shipped, false), (&shipped.replace("<include>rules_config.xml</include>", ""), true)]
+    {
+        let suite = Suite::new(config);
+        for (program, option) in [("ossec-analysisd", "-t"), ("ossec-logtest", "--lint")] {
+            let output = suite.program(program).arg(option).output().expect("runs");
+            succeeds(&output);
+            let text = text(&output);
+            assert_eq!(text.contains("file integrity events never alert"), is_told, "{text}");
+        }
+    }
+}

@@ -79,6 +79,9 @@ impl Setup {
         for warning in &loaded.warnings {
             log::warn!("{warning}");
         }
+        if let Some(warning) = rules::lint::unheard_file_events(&loaded.engine) {
+            log::warn!("{warning}.");
+        }
         let fim = Policy {
             auto_ignore: settings.syscheck.auto_ignore,
             alert_new_files: settings.syscheck.alert_new_files,

@@ -51,6 +51,27 @@ pub fn lint(decoders: &[Source<'_>], rules: &[Source<'_>], engine: &Engine) -> V
     found
 }
 
+/// One sentence if there are kinds of file events that no rule takes: they come, and nobody hears of them.
+pub fn unheard_file_events(engine: &Engine) -> Option<String> {
+    let unheard = tree::unheard(engine);
+    let kinds: Vec<&str> = unheard.iter().map(|(kind, _)| *kind).collect();
+    let why = unheard.iter().find_map(|(_, beyond)| beyond.as_ref()).map_or_else(
+        || "no rule is made for them".to_owned(),
+        |(rule, why)| match engine.rules().get(*rule) {
+            Some(rule) => {
+                format!("rule {} ({}:{}) is out of reach: {why}", rule.id, rule.file, rule.line)
+            }
+            None => why.clone(),
+        },
+    );
+    (!kinds.is_empty()).then(|| {
+        format!(
+            "file integrity events never alert ({}): {why}; <rules> should include rules_config.xml first and ossec_rules.xml behind it, or rules of your own with <category>ossec</category> and <decoded_as>",
+            kinds.join(", ")
+        )
+    })
+}
+
 /// Collects what is found in one file.
 struct Findings<'f> {
     found: &'f mut Vec<Finding>,

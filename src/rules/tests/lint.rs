@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a panic in a test is the report")]
 
-use rules::lint::{Finding, Severity, lint};
+use rules::lint::{Finding, Severity, lint, unheard_file_events};
 use rules::{Mode, Options, Source};
 
 const DECODERS: &str = r#"<decoder name="app"><program_name>^app</program_name></decoder>
@@ -178,4 +178,50 @@ fn notes_tell_when_a_count_fires_and_whom_silence_hits() {
     let note = Severity::Note;
     assert_eq!(notes, [("silence", note, 4), ("frequency", note, 5), ("timeframe", note, 5)]);
     assert!(found[1].text.contains("event 8"), "{}", found[1].text);
+}
+
+#[test]
+fn file_events_that_no_rule_can_take_are_told_with_the_reason() {
+    let of = |rules: &str| {
+        let rules = format!("<group name=\"ossec,\">\n{rules}\n</group>");
+        let rules = [Source { name: "rules.xml", text: rules.as_bytes() }];
+        let loaded = rules::load(&[], &rules, &[], Options::default()).unwrap();
+        unheard_file_events(&loaded.engine)
+    };
+    let rule = |id: u32, more: &str| {
+        format!(
+            "<rule id=\"{id}\" level=\"7\"><category>ossec</category>{more}<description>d</description></rule>\n"
+        )
+    };
+    let top = "<rule id=\"7\" level=\"0\" noalert=\"1\"><category>ossec</category><description>t</description></rule>\n";
+    let names = [
+        "integrity_changed",
+        "integrity_changed_2nd",
+        "integrity_changed_3rd",
+        "deleted",
+        "new_entry",
+    ];
+    let each: String = (550..)
+        .zip(names)
+        .map(|(id, name)| rule(id, &format!("<decoded_as>syscheck_{name}</decoded_as>")))
+        .collect();
+    assert_eq!(of(&format!("{top}{each}")), None);
+    // A rule for whatever comes.
+    assert_eq!(of(&format!("{top}{}", rule(9, "<match>changed</match>"))), None);
+
+    let none = of(top).unwrap();
+    assert!(
+        none.contains("(syscheck_integrity_changed, ") && none.contains("no rule is made"),
+        "{none}"
+    );
+    // Without a top of its own a type's first rule becomes the top.
+    let first = rule(510, "<decoded_as>rootcheck</decoded_as>");
+    let beyond = of(&format!("{first}{each}")).unwrap();
+    assert!(
+        beyond.contains("rule 550 (rules.xml:3) is out of reach: decoded_as 'syscheck_integrity_changed' is wanted, but rule 510 (rules.xml:2) above"),
+        "{beyond}"
+    );
+    let deleted = each.replace("syscheck_deleted", "rootcheck");
+    let one = of(&format!("{top}{deleted}")).unwrap();
+    assert!(one.contains("never alert (syscheck_deleted): "), "{one}");
 }

@@ -11,6 +11,15 @@ use crate::load::BUILTIN_NAMES;
 use crate::plugin::Plugin;
 use crate::rule::Category;
 
+/// The kinds of file events.
+const FILE_EVENTS: [&str; 5] = [
+    "syscheck_integrity_changed",
+    "syscheck_integrity_changed_2nd",
+    "syscheck_integrity_changed_3rd",
+    "syscheck_deleted",
+    "syscheck_new_entry",
+];
+
 /// Why a place of the tree is out of reach.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Dead {
@@ -35,28 +44,12 @@ struct Above {
 
 /// Looks at every place of the tree.
 pub(super) fn look(engine: &Engine, found: &mut Vec<Finding>) {
-    let types = Types::new(engine);
     // Per rule: whether one of its places is alive, else why the last is not.
     let mut fates: HashMap<u32, Option<Dead>> = HashMap::new();
-    let mut work: Vec<(usize, Above)> = Vec::new();
-    for root in 0..engine.roots {
-        if let Some(rule) = compiled(engine, root) {
-            let category = rule.category;
-            work.push((root, Above { category, decoder: None, dead: None }));
-        }
-    }
-    while let Some((at, above)) = work.pop() {
-        let Some(node) = engine.nodes.get(at) else { continue };
-        let Some(rule) = engine.compiled.get(node.rule as usize) else { continue };
-        let here = types.below(above, node.rule as usize, rule);
-        let fate = fates.entry(node.rule).or_insert(here.dead);
+    walk(engine, |rule, here| {
+        let fate = fates.entry(rule).or_insert(here.dead);
         *fate = (*fate).and(here.dead);
-        let mut dead = None;
-        for child in node.first_child as usize..node.end_child as usize {
-            work.push((child, Above { dead: here.dead.or(dead), ..here }));
-            dead = dead.or_else(|| takes_all(engine, child).map(Dead::Shadowed));
-        }
-    }
+    });
     for (at, rule) in engine.rules().iter().enumerate() {
         let mut found = Findings { found, file: &rule.file, rule: Some(rule.id) };
         let id = rule.id;
@@ -73,6 +66,57 @@ pub(super) fn look(engine: &Engine, found: &mut Vec<Finding>) {
         }
     }
     unfed(engine, found);
+}
+
+/// Kinds of file events, as their decoders are called, that no rule takes, each with a rule that was made for it and is out of
+/// reach, and why. Whether the level of a rule makes it an alert is its author's business.
+pub(super) fn unheard(engine: &Engine) -> Vec<(&'static str, Option<(usize, String)>)> {
+    let kinds = FILE_EVENTS.map(|kind| {
+        let mut is_heard = false;
+        let mut beyond = None;
+        walk(engine, |rule, here| {
+            let at = rule as usize;
+            let Some(compiled) = engine.compiled.get(at) else { return };
+            let wants = here.decoder.and_then(|(name, _)| engine.name(name));
+            let takes_any = wants.is_none()
+                && here.category == Category::Ossec
+                && engine.rules.get(at).is_some_and(|facts| facts.level > 0);
+            match here.dead {
+                None => is_heard |= !compiled.noalert && (takes_any || wants == Some(kind)),
+                Some(dead)
+                    if compiled.decoded_as.and_then(|name| engine.name(name)) == Some(kind) =>
+                {
+                    beyond.get_or_insert_with(|| (at, why(engine, dead)));
+                }
+                Some(_) => {}
+            }
+        });
+        (!is_heard).then_some((kind, beyond))
+    });
+    kinds.into_iter().flatten().collect()
+}
+
+/// Visits every place of the tree: the rule that stands there, and what is known of it.
+fn walk(engine: &Engine, mut visit: impl FnMut(u32, Above)) {
+    let types = Types::new(engine);
+    let mut work: Vec<(usize, Above)> = Vec::new();
+    for root in 0..engine.roots {
+        if let Some(rule) = compiled(engine, root) {
+            let category = rule.category;
+            work.push((root, Above { category, decoder: None, dead: None }));
+        }
+    }
+    while let Some((at, above)) = work.pop() {
+        let Some(node) = engine.nodes.get(at) else { continue };
+        let Some(rule) = engine.compiled.get(node.rule as usize) else { continue };
+        let here = types.below(above, node.rule as usize, rule);
+        visit(node.rule, here);
+        let mut dead = None;
+        for child in node.first_child as usize..node.end_child as usize {
+            work.push((child, Above { dead: here.dead.or(dead), ..here }));
+            dead = dead.or_else(|| takes_all(engine, child).map(Dead::Shadowed));
+        }
+    }
 }
 
 fn compiled(engine: &Engine, node: usize) -> Option<&Compiled> {

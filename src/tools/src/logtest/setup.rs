@@ -66,7 +66,8 @@ impl Files {
         let loaded = rules::load(&decoders, &rules, &sources(&self.lists), self.options.clone())
             .map_err(SetupError::Rules)?;
         let warnings = loaded.warnings.iter().map(ToString::to_string);
-        let warnings = self.warnings.iter().cloned().chain(warnings).collect();
+        let unheard = lint::unheard_file_events(&loaded.engine);
+        let warnings = self.warnings.iter().cloned().chain(warnings).chain(unheard).collect();
         Ok(Setup { engine: loaded.engine, warnings })
     }
 
