@@ -13,7 +13,7 @@ use sys::process::DiskTurn;
 
 use super::pool::{Pool, Seen};
 use super::walk::{Pace, Walk};
-use super::{Job, NEWS, News, Pacing, Progress, Scan, Scope};
+use super::{Job, NEWS, News, Pacing, Progress, Scan, Scope, pieces};
 use crate::hash;
 use crate::pace::Budget;
 use crate::plan::{Plan, is_below};
@@ -38,6 +38,7 @@ struct LookingAt {
 pub(super) struct Hand {
     jobs: Receiver<Job>,
     news: SyncSender<News>,
+    texts: SyncSender<()>,
     wake: Arc<OwnedFd>,
     stop: Arc<AtomicBool>,
     pub(super) progress: Arc<Progress>,
@@ -69,7 +70,7 @@ pub(super) struct Hand {
 
 impl Hand {
     pub(super) fn new(
-        (jobs, news): (Receiver<Job>, SyncSender<News>),
+        (jobs, news, texts): (Receiver<Job>, SyncSender<News>, SyncSender<()>),
         wake: Arc<OwnedFd>,
         stop: Arc<AtomicBool>,
         progress: Arc<Progress>,
@@ -78,6 +79,7 @@ impl Hand {
         Self {
             jobs,
             news,
+            texts,
             wake,
             stop,
             progress,
@@ -321,9 +323,16 @@ impl Hand {
             }
             self.recent.push_back((self.told, path.clone()));
         }
+        let pieces = pieces(&news);
+        if pieces > 0 {
+            self.wake();
+        }
+        for _ in 0..pieces {
+            self.texts.send(()).map_err(|_| Stopped)?;
+        }
         self.news.send(news).map_err(|_| Stopped)?;
         self.unsaid += 1;
-        if self.nested || !self.scanning || self.unsaid >= TOGETHER {
+        if self.nested || !self.scanning || pieces > 0 || self.unsaid >= TOGETHER {
             self.wake();
         }
         Ok(())

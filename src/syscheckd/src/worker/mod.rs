@@ -3,8 +3,8 @@
 //! One thread, so that what it says of a path is in order: of two looks at a file the later one is told later. A scan in haste has other
 //! threads read for it ([`pool`]), and tells what they saw in the order of its walk. Between two files of a scan, while
 //! it rests, and between two pieces of a large file it looks at the paths that realtime events name, so that these never wait
-//! for a scan. It knows nothing of sums or of the queue: the owner compares. Both channels are bounded; when the owner
-//! does not come along, the worker waits.
+//! for a scan. It knows nothing of sums or of the queue: the owner compares. The channels are bounded, texts by their length too; when
+//! the owner does not come along, the worker waits.
 //!
 //! A scan goes folder by folder through what is there and what is remembered side by side ([`walk`]): a file whose stamp is the
 //! remembered one is not read, one that is remembered and not there is told as gone. [`hand`] takes the jobs.
@@ -162,6 +162,8 @@ pub struct Pacing {
 pub struct Worker {
     jobs: Option<Sender<Job>>,
     news: Option<Receiver<News>>,
+    /// A piece for each that a text among the news has.
+    texts: Option<Receiver<()>>,
     wake: Arc<OwnedFd>,
     stop: Arc<AtomicBool>,
     progress: Arc<Progress>,
@@ -173,6 +175,10 @@ pub struct Worker {
 
 /// News that may wait; a few of the queue's packets.
 const NEWS: usize = 1024;
+/// Pieces of texts ([`News::File`]'s content) that may wait: 16 MiB.
+const PIECES: usize = 256;
+/// Length of a piece.
+const PIECE: usize = 64 << 10;
 /// Jobs that may wait in the channel; more wait with the owner.
 const JOBS: usize = 1024;
 
@@ -187,8 +193,9 @@ impl Worker {
         let stop = Arc::new(AtomicBool::new(false));
         let (jobs, jobs_in) = bounded(JOBS);
         let (news_out, news) = sync_channel(NEWS);
+        let (texts_out, texts) = sync_channel(PIECES);
         let progress = Arc::new(Progress::default());
-        let ends = (jobs_in, news_out);
+        let ends = (jobs_in, news_out, texts_out);
         let pacing = Pacing { threads: pool::threads(pacing.threads), ..pacing };
         let hand = Hand::new(ends, wake.clone(), stop.clone(), progress.clone(), pacing);
         let thread = std::thread::Builder::new()
@@ -197,6 +204,7 @@ impl Worker {
         Ok(Self {
             jobs: Some(jobs),
             news: Some(news),
+            texts: Some(texts),
             wake,
             stop,
             progress,
@@ -230,6 +238,10 @@ impl Worker {
     pub fn news(&self) -> Option<News> {
         let news = self.news.as_ref()?.try_recv().ok()?;
         self.taken.set(self.taken.get() + 1);
+        if let Some(texts) = &self.texts {
+            // They were there before the news.
+            texts.try_iter().take(pieces(&news)).for_each(drop);
+        }
         Some(news)
     }
 
@@ -270,14 +282,53 @@ impl Worker {
     }
 }
 
+/// How many pieces the text among the news has.
+fn pieces(news: &News) -> usize {
+    match news {
+        News::File { content: Some(content), .. } => content.len().div_ceil(PIECE).min(PIECES),
+        _ => 0,
+    }
+}
+
 impl Drop for Worker {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::Relaxed);
-        // Waiting for either channel ends with an error once our ends are gone.
-        (self.jobs, self.news) = (None, None);
+        // Waiting for any channel ends with an error once our ends are gone.
+        (self.jobs, self.news, self.texts) = (None, None, None);
         if let Some(thread) = self.thread.take() {
             // A panic has been printed already.
             let _ = thread.join();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use settings::{CheckOptions, Directory, Syscheck};
+
+    #[test]
+    fn large_texts_wait_only_so_many_at_a_time() {
+        let folder = tempfile::tempdir().unwrap();
+        let text = vec![b'x'; 1 << 20];
+        for n in 0..40 {
+            std::fs::write(folder.path().join(format!("f{n:02}")), &text).unwrap();
+        }
+        let options = CheckOptions { md5: true, report_changes: true, ..CheckOptions::default() };
+        let directory = Directory { path: folder.path().to_owned(), options, restrict: None };
+        let syscheck = Syscheck { directories: vec![directory], ..Syscheck::default() };
+        let plan = Arc::new(Plan::new(&syscheck).unwrap());
+        let pacing = Pacing { files: 1, rest: Duration::ZERO, threads: 1 };
+        let mut worker = Worker::start(pacing).unwrap();
+        let path = folder.path().to_str().unwrap().as_bytes().to_vec();
+        assert!(worker.offer(Job::Plan { plan, table: None }).is_ok());
+        assert!(worker.offer(Job::Look(path)).is_ok());
+
+        // Nobody takes the pieces: the worker waits for room until the channel is closed.
+        let news = worker.news.take().unwrap();
+        let is_text = |news: &News| matches!(news, News::File { content: Some(_), .. });
+        assert_eq!(news.iter().filter(is_text).take(16).count(), 16);
+        worker.texts = None;
+        assert_eq!(news.iter().filter(is_text).count(), 0);
     }
 }
