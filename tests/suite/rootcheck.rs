@@ -46,15 +46,35 @@ fn findings_become_alerts_once_and_new_ones_with_the_next_search() {
     let program = suite.watched().join("tmp/x");
     fs::write(&program, "x").expect("write");
     fs::set_permissions(&program, fs::Permissions::from_mode(0o4755)).expect("chmod");
-    fs::write(suite.root().join("var/run/.syscheck_run"), "").expect("write");
+    let search = |number| {
+        fs::write(suite.root().join("var/run/.syscheck_run"), "").expect("write");
+        suite.until("the end of a search", || {
+            suite.log().matches("rootcheck: INFO: Ending rootcheck scan.").count() == number
+        });
+    };
+    search(2);
     suite.until_alert(190_731, "New SUID file '");
-    suite.until("the end of the second search", || {
-        suite.log().matches("rootcheck: INFO: Ending rootcheck scan.").count() == 2
-    });
     assert_eq!((suite.count(510), suite.count(516)), (2, 1), "{}", suite.alerts());
-    suite.until("the list", || {
-        let output = suite.program("rootcheck_control").args(["-i", "000"]).output().expect("runs");
-        let text = String::from_utf8_lossy(&output.stdout).into_owned();
-        text.contains("Rootkit 'Kinsing'") && text.contains("New SUID file '")
-    });
+    let outstanding = |text: &str| {
+        let list = suite.program("rootcheck_control").args(["-q", "-i", "000"]).output();
+        String::from_utf8_lossy(&list.expect("runs").stdout).contains(text)
+    };
+    suite.until("the list", || outstanding("Rootkit 'Kinsing'") && outstanding("New SUID file '"));
+
+    search(3);
+    // The end of the search has been noted, and with it what came before.
+    let ended = |suite: &Suite| {
+        let text = fs::read_to_string(suite.root().join("queue/rootcheck/rootcheck"));
+        let text = text.unwrap_or_default();
+        let time = |mark: &str| {
+            text.lines()
+                .find(|line| line.ends_with(mark))
+                .and_then(|line| line.get(1..11))
+                .map(str::to_owned)
+        };
+        time("Ending rootcheck scan.") > time("Starting rootcheck scan.")
+    };
+    suite.until("the note of its end", || ended(&suite));
+    assert!(outstanding("New SUID file '"), "it is still there");
+    assert_eq!(suite.count(190_731), 1, "{}", suite.alerts());
 }
