@@ -36,7 +36,6 @@ use sys::fanotify::Fanotify;
 use crate::baseline::Baseline;
 use crate::changes::{Limits, Store};
 use crate::packages::Gate;
-use crate::packages::dpkg::Dpkg;
 use crate::schedule::Moment;
 use crate::watcher::{Counts, Parts, Watcher};
 use crate::whodata::audit::Audit;
@@ -244,8 +243,10 @@ fn start_watcher(
         let contents = contents.display();
         log::error!("Unable to use '{contents}': {error}. Changes are told without their lines.");
     });
-    let dpkg = Dpkg::at(Path::new("/var/lib/dpkg"), Path::new("/var/log/dpkg.log"));
-    let aware = options.flag("syscheck.packages");
+    let databases = match options.flag("syscheck.packages") {
+        true => packages::found(),
+        false => Vec::new(),
+    };
     let path = root.join(paths::SYSCHECK_CONTROL);
     let control = ipc::datagram::bind(&path).map_err(|error| {
         Failure::new(None, format!("Could not open '{}': {error}.", path.display()))
@@ -256,7 +257,7 @@ fn start_watcher(
         group: sources.group,
         audit: sources.audit,
         changes: changes.ok(),
-        gate: Gate::open(&root.join(STATE), dpkg.filter(|_| aware)),
+        gate: Gate::open(&root.join(STATE), databases),
         control: Some(control),
     };
     Watcher::start(root, &settings.syscheck, pacing, rest, parts, &now())

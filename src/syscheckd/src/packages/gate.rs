@@ -1,33 +1,28 @@
-//! The gate: changes wait here while dpkg is at work, and are judged when it is done.
+//! The gate: changes wait here while a package manager is at work, and are judged when it is done.
 //!
-//! Judged against what dpkg's records say now, and against an index of what they said before: a package that was in a transaction
-//! since, whose shipped digest is the file's, vouches for the change. There are two indexes: of the last transaction, for changes told in
-//! realtime, and of the last whole scan, for those that a scan finds. The caller says when things happen; besides dpkg's records
-//! nothing is read here.
+//! Judged against what its records say now, and against an index of what they said before: a package that was in a transaction since,
+//! whose shipped digest is the file's, vouches for the change. Where there are two package managers both are asked. The caller says when
+//! things happen; besides the records nothing is read here.
 
 mod judge;
-mod records;
+mod source;
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use fim::note::Package;
 
-use super::dpkg::{Dpkg, without_architecture};
-use super::index::Index;
-use judge::Now;
-use records::Records;
+use super::database::{Database, without_architecture};
+use source::Source;
 
-/// However long dpkg is at work, a change is told after this time.
+/// However long a package manager is at work, a change is told after this time.
 pub const LONGEST_HOLD: Duration = Duration::from_secs(600);
-/// After dpkg is done, and after the last change of a file, it is waited so long: of what only came and went nothing is left by then.
-pub const SETTLES: Duration = Duration::from_millis(1500);
 /// Changes that wait at a time; further ones are told at once.
 const MOST_HELD: usize = 100_000;
 /// Files judged in one turn: each may have to be read.
 const PER_TURN: usize = 64;
-/// How often dpkg's lock and records are looked at.
+/// How often locks and records are looked at.
 const TICK: Duration = Duration::from_secs(1);
 /// Paths that a summary names.
 const NAMED: usize = 20;
@@ -60,20 +55,10 @@ pub struct Told<T> {
 /// Holds changes, with whatever the caller needs to tell them.
 #[derive(Debug)]
 pub struct Gate<T> {
-    dpkg: Option<Dpkg>,
-    index_path: PathBuf,
-    /// As of the last whole scan.
-    index: Option<Index>,
-    /// As of the last transaction, if there was one since.
-    latest: Option<Index>,
+    sources: Vec<Source>,
     held: BTreeMap<Vec<u8>, Held<T>>,
-    /// What changed since either index.
-    now: Option<(Now, Option<Now>)>,
     verdicts: BTreeMap<Vec<u8>, Tally>,
-    records: Records,
     looked: Option<(Instant, bool)>,
-    seen_busy: Option<Instant>,
-    noted: Option<Instant>,
 }
 
 #[derive(Debug)]
@@ -81,7 +66,6 @@ struct Held<T> {
     before: Option<Vec<u8>>,
     now: Vec<u8>,
     since: Instant,
-    touched: Instant,
     load: T,
 }
 
@@ -95,46 +79,29 @@ struct Tally {
 }
 
 impl<T> Gate<T> {
-    /// Keeps the index in `state`. Where there are no records of dpkg, everything is told at once.
-    pub fn open(state: &Path, dpkg: Option<Dpkg>) -> Self {
-        let index_path = state.join("packages");
-        let mut gate = Self {
-            dpkg,
-            index: None,
-            latest: None,
-            index_path,
-            held: BTreeMap::new(),
-            now: None,
-            verdicts: BTreeMap::new(),
-            records: Records::default(),
-            looked: None,
-            seen_busy: None,
-            noted: None,
-        };
-        gate.index = Index::open(&gate.index_path).ok().flatten();
-        if gate.index.is_none() {
-            gate.index = gate.make_index(&gate.index_path);
-        }
-        gate
+    /// Keeps indexes in `state`. Where there is no database, everything is told at once.
+    pub fn open(state: &Path, databases: Vec<Box<dyn Database>>) -> Self {
+        let sources = databases.into_iter().map(|database| Source::open(state, database)).collect();
+        Self { sources, held: BTreeMap::new(), verdicts: BTreeMap::new(), looked: None }
     }
 
     /// Gives the change back when it is to be told at once; else it waits for [`Self::turn`].
     pub fn take(&mut self, asked: Asked<'_>, load: T, now: Instant) -> Option<T> {
         if let Some(held) = self.held.get_mut(asked.path) {
             held.now = asked.now.to_vec();
-            held.touched = now;
             held.load = load;
             return None;
         }
-        if self.held.len() >= MOST_HELD || !self.may_be_a_package_s(&asked) {
+        if self.held.len() >= MOST_HELD || !self.sources.iter().any(|source| source.may_own(&asked))
+        {
             return Some(load);
         }
-        if !self.is_busy(now) && !self.happened_since(self.index.as_ref()) {
+        if !self.is_busy(now) && !self.sources.iter().any(Source::happened_since_scan) {
             return Some(load);
         }
-        log::debug!("waits for dpkg: '{}'", String::from_utf8_lossy(asked.path));
+        log::debug!("waits for the package manager: '{}'", String::from_utf8_lossy(asked.path));
         let before = asked.before.map(<[u8]>::to_vec);
-        let held = Held { before, now: asked.now.to_vec(), since: now, touched: now, load };
+        let held = Held { before, now: asked.now.to_vec(), since: now, load };
         self.held.insert(asked.path.to_vec(), held);
         None
     }
@@ -161,26 +128,24 @@ impl<T> Gate<T> {
 
     /// When [`Self::turn`] has something to do.
     pub fn next_due(&self, now: Instant) -> Option<Instant> {
-        self.dpkg.as_ref()?;
         (!self.held.is_empty()).then(|| now + TICK / 4)
     }
 
-    /// Judges what waits, if dpkg is done: changes that may be told, and summaries to be told as log lines. `read` gives the digests
-    /// of a file as it is now.
+    /// Judges what waits, if the package manager is done: changes that may be told, and summaries to be told as log lines. `read` gives
+    /// the digests of a file as it is now.
     pub fn turn(
         &mut self,
         now: Instant,
         read: &mut dyn FnMut(&[u8]) -> Option<Digests>,
     ) -> (Vec<Told<T>>, Vec<Vec<u8>>) {
-        let mut events = Vec::new();
-        let Some(dpkg) = self.dpkg.clone() else { return (Vec::new(), events) };
-        let busy = self.is_busy(now);
-        if busy {
-            self.now = None;
-        } else if let Some(index) = &self.index {
-            events.extend(self.records.check(&dpkg, index, now));
+        let (mut told, mut events) = (Vec::new(), Vec::new());
+        if self.sources.is_empty() {
+            return (told, events);
         }
-        let mut told = Vec::new();
+        let busy = self.is_busy(now);
+        if !busy {
+            self.sources.iter_mut().for_each(|source| source.check_records(now));
+        }
         for _ in 0..PER_TURN {
             let due =
                 |held: &Held<T>| !busy || now.saturating_duration_since(held.since) >= LONGEST_HOLD;
@@ -191,55 +156,36 @@ impl<T> Gate<T> {
             };
             let path = path.clone();
             if let Some(held) = self.held.remove(&path) {
-                told.push(self.judge(&dpkg, path, held, read));
+                told.push(self.judge(path, held, read));
             }
         }
         if self.held.is_empty() && !busy {
-            self.now = None;
             events.extend(std::mem::take(&mut self.verdicts).iter().flat_map(summary));
-            self.note_transaction(now);
+            events.extend(self.sources.iter_mut().flat_map(|source| source.settle(now)));
         }
         (told, events)
     }
 
-    /// Once dpkg is done, and what it changed is judged, another transaction begins from here.
-    fn note_transaction(&mut self, now: Instant) {
-        if self.noted.is_some_and(|noted| now.saturating_duration_since(noted) < TICK) {
-            return;
-        }
-        self.noted = Some(now);
-        if self.happened_since(self.latest.as_ref().or(self.index.as_ref())) {
-            self.latest = self.make_index(&self.index_path.with_extension("latest"));
-        }
-    }
-
-    /// A whole scan is through: what dpkg's records say now is what the next one is compared with.
+    /// A whole scan is through.
     pub fn scanned(&mut self) {
-        if self.held.is_empty() && self.happened_since(self.index.as_ref()) {
-            self.index = self.make_index(&self.index_path);
-            self.latest = None;
-            self.records = Records::default();
+        if self.held.is_empty() {
+            self.sources.iter_mut().for_each(Source::scanned);
         }
     }
 
     fn judge(
         &mut self,
-        dpkg: &Dpkg,
         path: Vec<u8>,
         held: Held<T>,
         read: &mut dyn FnMut(&[u8]) -> Option<Digests>,
     ) -> Told<T> {
         let Held { before, now, load, .. } = held;
-        let Some(index) = &self.index else { return Told { path, load, package: None } };
-        let latest = self.latest.as_ref();
-        let (since_scan, since_latest) = self.now.get_or_insert_with(|| {
-            (Now::read(dpkg, index), latest.map(|latest| Now::read(dpkg, latest)))
-        });
         let asked = Asked { path: &path, before: before.as_deref(), now: &now };
-        let newer = latest.zip(since_latest.as_mut());
-        let newer = newer.and_then(|(latest, now)| now.judge(dpkg, latest, &asked, read));
-        let verdict = newer.or_else(|| since_scan.judge(dpkg, index, &asked, read));
-        let Some((package, vouched)) = verdict else { return Told { path, load, package: None } };
+        let verdicts = self.sources.iter_mut().filter_map(|source| source.judge(&asked, read));
+        // A file of two databases: whoever vouches for it knows better.
+        let Some((package, vouched)) = verdicts.max_by_key(|(_, vouched)| *vouched) else {
+            return Told { path, load, package: None };
+        };
         let tally = self.verdicts.entry(package.name.clone()).or_default();
         (tally.old, tally.new) = (package.old.clone(), package.new.clone());
         if vouched {
@@ -250,47 +196,16 @@ impl<T> Gate<T> {
         Told { path, load, package: vouched.then_some(package) }
     }
 
-    /// What belongs to no package, and is not new, can't be the doing of a package manager's unpacking.
-    fn may_be_a_package_s(&self, asked: &Asked<'_>) -> bool {
-        let indexes = [&self.latest, &self.index];
-        let is_owned =
-            || indexes.into_iter().flatten().any(|index| index.owner(asked.path).is_some());
-        self.index.is_some() && (asked.before.is_none() || is_owned())
-    }
-
     fn is_busy(&mut self, now: Instant) -> bool {
-        let Some(dpkg) = &self.dpkg else { return false };
         match self.looked {
             // That it is at work may be believed for a moment; that it is not has to be asked each time.
             Some((looked, true)) if now.saturating_duration_since(looked) < TICK => true,
             _ => {
-                let busy = dpkg.is_busy();
+                let busy = self.sources.iter_mut().fold(false, |busy, one| one.is_busy() || busy);
                 self.looked = Some((now, busy));
-                if busy {
-                    self.seen_busy = Some(now);
-                    self.records.seen_busy();
-                }
                 busy
             }
         }
-    }
-
-    fn happened_since(&self, index: Option<&Index>) -> bool {
-        let (Some(dpkg), Some(index)) = (&self.dpkg, index) else { return false };
-        dpkg.log_end() != index.log_end
-            || dpkg.changed().is_some_and(|changed| changed > index.made)
-    }
-
-    fn make_index(&self, path: &Path) -> Option<Index> {
-        let made = Index::make(self.dpkg.as_ref()?, path);
-        let made = made.inspect_err(|error| {
-            let path = path.display();
-            log::warn!(
-                "Unable to note which package owns which file in '{path}': {error}. Files changed by \
-                 package upgrades are told one by one."
-            );
-        });
-        made.ok()
     }
 }
 

@@ -1,7 +1,8 @@
-//! Which package owned which path when dpkg was last quiet: a file on disk, so that it takes no memory.
+//! Which package owned which path when the package manager was last quiet: a file on disk, so that it takes no memory.
 //!
-//! `oxsec-packages 1\n`, number of packages and of paths (u32, little endian), place in dpkg's log (u64), for each package its name and
-//! version with their lengths (u16) in front, then for each path the first 8 bytes of its SHA-256 and the package's number (u32), sorted.
+//! `oxsec-packages 2\n`, number of packages and of paths (u32, little endian), the database's mark (twice u64), for each package when it was
+//! installed and what is recorded of it (u64 each), its name and its version with their lengths (u16) in front; then for each path the
+//! first 8 bytes of its SHA-256 and the package's number (u32), sorted.
 
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
@@ -11,9 +12,9 @@ use std::time::SystemTime;
 
 use sha2::{Digest, Sha256};
 
-use super::dpkg::{Dpkg, canonical};
+use super::database::{Database, Mark, Package, canonical};
 
-const MAGIC: &[u8] = b"oxsec-packages 1\n";
+const MAGIC: &[u8] = b"oxsec-packages 2\n";
 const ENTRY: u64 = 12;
 /// More is no index of ours.
 const MOST_PACKAGES: u32 = 1 << 20;
@@ -22,50 +23,60 @@ const MOST_PACKAGES: u32 = 1 << 20;
 #[derive(Debug)]
 pub struct Index {
     file: File,
-    packages: Vec<(Vec<u8>, Vec<u8>)>,
+    packages: Vec<Noted>,
     first_entry: u64,
     entries: u64,
-    /// Where dpkg's log ended.
-    pub log_end: u64,
+    /// Where the database stood.
+    pub mark: Mark,
     /// When it was made.
     pub made: SystemTime,
 }
 
-/// A package as the index knows it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Owner<'a> {
-    /// As in `info`.
-    pub name: &'a [u8],
+/// A package as the index knows it: see [`Package`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Noted {
+    /// With its architecture where there may be several.
+    pub name: Vec<u8>,
     /// Its version then.
-    pub version: &'a [u8],
+    pub version: Vec<u8>,
+    /// When it was installed.
+    pub installed: u64,
+    /// Digest of what was recorded of its files.
+    pub records: u64,
 }
 
 impl Index {
-    /// Reads dpkg's records, writes the index and opens it.
+    /// Reads the database, writes the index and opens it.
     ///
     /// # Errors
     /// The records cannot be read, or the file cannot be written.
-    pub fn make(dpkg: &Dpkg, path: &Path) -> io::Result<Self> {
-        let log_end = dpkg.log_end();
-        let installed = dpkg.installed()?;
+    pub fn make(database: &dyn Database, path: &Path) -> io::Result<Self> {
+        let mark = database.mark();
         let (mut packages, mut entries) = (Vec::new(), Vec::new());
-        for (name, _) in dpkg.lists()? {
-            let Some(found) = installed.get(&name) else { continue };
+        database.each(&mut |package| {
             let number = packages.len() as u32;
-            dpkg.each_path(&name, |path| entries.push((key(path), number)))?;
-            packages.push((name, found.version.clone()));
-        }
+            (package.files)(&mut |path, _| entries.push((key(path), number)))?;
+            let (name, version) = (package.name.to_vec(), package.version.to_vec());
+            let Package { installed, records, .. } = *package;
+            packages.push(Noted { name, version, installed, records });
+            Ok(())
+        })?;
         entries.sort_unstable();
         let beside = path.with_extension("new");
         let mut out = BufWriter::new(File::create(&beside)?);
         out.write_all(MAGIC)?;
         out.write_all(&(packages.len() as u32).to_le_bytes())?;
         out.write_all(&(entries.len() as u32).to_le_bytes())?;
-        out.write_all(&log_end.to_le_bytes())?;
-        for text in packages.iter().flat_map(|(name, version)| [name, version]) {
-            let text = text.get(..usize::from(u16::MAX)).unwrap_or(text);
-            out.write_all(&(text.len() as u16).to_le_bytes())?;
-            out.write_all(text)?;
+        out.write_all(&mark.place.to_le_bytes())?;
+        out.write_all(&mark.changed.to_le_bytes())?;
+        for package in &packages {
+            out.write_all(&package.installed.to_le_bytes())?;
+            out.write_all(&package.records.to_le_bytes())?;
+            for text in [&package.name, &package.version] {
+                let text = text.get(..usize::from(u16::MAX)).unwrap_or(text);
+                out.write_all(&(text.len() as u16).to_le_bytes())?;
+                out.write_all(text)?;
+            }
         }
         for (key, number) in &entries {
             out.write_all(&key.to_be_bytes())?;
@@ -90,14 +101,14 @@ impl Index {
         let metadata = file.metadata()?;
         let made = metadata.modified()?;
         let mut reader = Reader { file: &file, at: 0 };
-        let Some((packages, entries, log_end)) = reader.head() else { return Ok(None) };
+        let Some((packages, entries, mark)) = reader.head() else { return Ok(None) };
         let first_entry = reader.at;
         let whole = first_entry + entries * ENTRY == metadata.len();
-        Ok(whole.then_some(Self { file, packages, first_entry, entries, log_end, made }))
+        Ok(whole.then_some(Self { file, packages, first_entry, entries, mark, made }))
     }
 
     /// The package that a path belonged to.
-    pub fn owner(&self, path: &[u8]) -> Option<Owner<'_>> {
+    pub fn owner(&self, path: &[u8]) -> Option<&Noted> {
         let wanted = key(&canonical(path));
         let (mut low, mut high) = (0, self.entries);
         while low < high {
@@ -110,19 +121,12 @@ impl Index {
             }
         }
         let (found, number) = self.entry(low).filter(|_| low < self.entries)?;
-        let (name, version) = self.packages.get(number as usize)?;
-        (found == wanted).then_some(Owner { name, version })
+        self.packages.get(number as usize).filter(|_| found == wanted)
     }
 
-    /// The names of all packages.
-    pub fn packages(&self) -> impl Iterator<Item = &[u8]> {
-        self.packages.iter().map(|(name, _)| name.as_slice())
-    }
-
-    /// A package's version.
-    pub fn version(&self, package: &[u8]) -> Option<&[u8]> {
-        let found = self.packages.iter().find(|(name, _)| name == package);
-        found.map(|(_, version)| version.as_slice())
+    /// All packages.
+    pub fn packages(&self) -> &[Noted] {
+        &self.packages
     }
 
     fn entry(&self, at: u64) -> Option<(u64, u32)> {
@@ -133,8 +137,8 @@ impl Index {
     }
 }
 
-/// The head: packages, number of entries, place in the log.
-type Head = (Vec<(Vec<u8>, Vec<u8>)>, u64, u64);
+/// The head: packages, number of entries, the mark.
+type Head = (Vec<Noted>, u64, Mark);
 
 struct Reader<'a> {
     file: &'a File,
@@ -146,17 +150,25 @@ impl Reader<'_> {
         if self.take(MAGIC.len())? != MAGIC {
             return None;
         }
-        let count = u32::from_le_bytes(self.take(4)?.try_into().ok()?);
-        let entries = u32::from_le_bytes(self.take(4)?.try_into().ok()?);
-        let log_end = u64::from_le_bytes(self.take(8)?.try_into().ok()?);
+        let (count, entries) = (self.u32()?, self.u32()?);
+        let mark = Mark { place: self.u64()?, changed: self.u64()? };
         if count > MOST_PACKAGES {
             return None;
         }
         let mut packages = Vec::new();
         for _ in 0..count {
-            packages.push((self.text()?, self.text()?));
+            let (installed, records) = (self.u64()?, self.u64()?);
+            packages.push(Noted { name: self.text()?, version: self.text()?, installed, records });
         }
-        Some((packages, u64::from(entries), log_end))
+        Some((packages, u64::from(entries), mark))
+    }
+
+    fn u32(&mut self) -> Option<u32> {
+        Some(u32::from_le_bytes(self.take(4)?.try_into().ok()?))
+    }
+
+    fn u64(&mut self) -> Option<u64> {
+        Some(u64::from_le_bytes(self.take(8)?.try_into().ok()?))
     }
 
     fn text(&mut self) -> Option<Vec<u8>> {
@@ -180,6 +192,7 @@ fn key(path: &[u8]) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use super::super::dpkg::Dpkg;
     use super::*;
 
     fn records(folder: &Path) -> Dpkg {
@@ -198,12 +211,12 @@ mod tests {
         let path = folder.path().join("index");
         Index::make(&dpkg, &path).unwrap();
         let index = Index::open(&path).unwrap().unwrap();
-        let nano = Some(Owner { name: b"nano", version: b"7.2" });
         for path in [&b"/bin/nano"[..], b"/usr/bin/nano", b"/etc/nanorc"] {
-            assert_eq!(index.owner(path), nano);
+            let owner = index.owner(path).unwrap();
+            assert_eq!((&owner.name[..], &owner.version[..]), (&b"nano"[..], &b"7.2"[..]));
         }
         assert_eq!((index.owner(b"/etc/old"), index.owner(b"/etc/passwd")), (None, None));
-        assert_eq!(index.version(b"nano"), Some(&b"7.2"[..]));
+        assert_eq!((index.packages().len(), index.mark), (1, dpkg.mark()));
     }
 
     #[test]

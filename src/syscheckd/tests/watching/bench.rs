@@ -211,7 +211,7 @@ pub(crate) fn parts(root: &Path) -> Parts {
     manager_is_ours(&mut baseline);
     let limits = Limits { file: 1 << 20, total: 1 << 24 };
     let changes = Some(Store::open(&root.join("queue/diff/local"), limits).unwrap());
-    let gate = Gate::open(root, None);
+    let gate = Gate::open(root, Vec::new());
     Parts { baseline, sender, group: None, audit: None, changes, gate, control: None }
 }
 

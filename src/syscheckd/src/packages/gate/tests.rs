@@ -7,6 +7,7 @@ use std::time::SystemTime;
 use md5::{Digest, Md5};
 use sha2::Sha256;
 
+use super::super::dpkg::Dpkg;
 use super::*;
 
 /// A small system: its records, its log, its files' contents.
@@ -58,7 +59,8 @@ impl System {
     fn gate(&self) -> Gate<&'static str> {
         let root = self.folder.path();
         let dpkg = Dpkg::at(&root.join("dpkg"), &root.join("dpkg.log"));
-        Gate::open(&root.join("state"), dpkg)
+        let databases = dpkg.into_iter().map(|dpkg| Box::new(dpkg) as Box<dyn Database>);
+        Gate::open(&root.join("state"), databases.collect())
     }
 
     fn turn(&self, gate: &mut Gate<&'static str>) -> (Vec<Told<&'static str>>, Vec<String>) {
@@ -66,7 +68,7 @@ impl System {
             let content = self.files.get(path)?;
             Some((Md5::digest(content).into(), Sha256::digest(content).into()))
         };
-        let (told, events) = gate.turn(Instant::now() + 2 * SETTLES, &mut read);
+        let (told, events) = gate.turn(Instant::now() + 3 * TICK, &mut read);
         (told, events.into_iter().map(|event| String::from_utf8(event).unwrap()).collect())
     }
 }
@@ -231,7 +233,7 @@ fn records_that_change_without_a_transaction_are_told_once() {
 #[test]
 fn without_records_everything_is_told() {
     let folder = tempfile::tempdir().unwrap();
-    let mut gate: Gate<&str> = Gate::open(folder.path(), None);
+    let mut gate: Gate<&str> = Gate::open(folder.path(), Vec::new());
     let new = sum(FILE, "x");
     assert_eq!(gate.take(asked("/a", None, &new), "x", Instant::now()), Some("x"));
     assert_eq!(gate.next_due(Instant::now()), None);

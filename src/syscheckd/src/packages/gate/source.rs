@@ -1,0 +1,172 @@
+//! One package manager, and what is remembered of it.
+//!
+//! There are two indexes: of the last transaction, for changes told in realtime, and of the last whole scan, for those that a scan finds.
+//! The records are watched themselves: whoever changes a file and its digest in the records must not be believed.
+
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use fim::note::Package;
+
+use super::super::database::{Database, Mark};
+use super::super::index::Index;
+use super::judge::Now;
+use super::{Asked, Digests, TICK};
+
+/// How often all records are looked at.
+const EVERY: Duration = Duration::from_secs(60);
+
+#[derive(Debug)]
+pub(super) struct Source {
+    database: Box<dyn Database>,
+    path: PathBuf,
+    /// As of the last whole scan.
+    index: Option<Index>,
+    /// As of the last transaction, if there was one since.
+    latest: Option<Index>,
+    /// What changed since either index.
+    now: Option<(Now, Option<Now>)>,
+    /// It was seen at work since the index was made.
+    was_busy: bool,
+    noted: Option<Instant>,
+    /// No index could be made of this.
+    failed: Option<Mark>,
+    looked: Option<Instant>,
+    said: HashSet<(Vec<u8>, u64)>,
+    events: Vec<Vec<u8>>,
+}
+
+impl Source {
+    /// Keeps its index in `state`.
+    pub(super) fn open(state: &Path, database: Box<dyn Database>) -> Self {
+        let path = state.join(format!("packages-{}", database.name()));
+        let index = Index::open(&path).ok().flatten();
+        let mut source = Self {
+            database,
+            path,
+            index,
+            latest: None,
+            now: None,
+            was_busy: false,
+            noted: None,
+            failed: None,
+            looked: None,
+            said: HashSet::new(),
+            events: Vec::new(),
+        };
+        if source.index.is_none() {
+            source.index = source.make_index(&source.path.clone());
+        }
+        source
+    }
+
+    /// Whether it is at work now; what was read of its records is old then.
+    pub(super) fn is_busy(&mut self) -> bool {
+        let busy = self.database.is_busy();
+        self.was_busy |= busy;
+        if busy {
+            self.now = None;
+        }
+        busy
+    }
+
+    pub(super) fn happened_since_scan(&self) -> bool {
+        self.happened_since(self.index.as_ref())
+    }
+
+    /// What belongs to no package, and is not new, can't be the doing of a package manager's unpacking.
+    pub(super) fn may_own(&self, asked: &Asked<'_>) -> bool {
+        let indexes = [&self.latest, &self.index];
+        let is_owned =
+            || indexes.into_iter().flatten().any(|index| index.owner(asked.path).is_some());
+        self.index.is_some() && (asked.before.is_none() || is_owned())
+    }
+
+    /// The package that a change belongs to, and whether it vouches for it; `None` when it belongs to none.
+    pub(super) fn judge(
+        &mut self,
+        asked: &Asked<'_>,
+        read: &mut dyn FnMut(&[u8]) -> Option<Digests>,
+    ) -> Option<(Package, bool)> {
+        if self.now.is_none() {
+            let since = |index: &Index| {
+                let now = Now::read(&*self.database, index);
+                now.unwrap_or_else(|error| {
+                    let name = self.database.name();
+                    log::warn!(
+                        "Unable to read the records of {name}: {error}. Nothing is taken for a change by a \
+                         package upgrade."
+                    );
+                    Now::default()
+                })
+            };
+            self.now = Some((since(self.index.as_ref()?), self.latest.as_ref().map(since)));
+        }
+        let (since_scan, since_latest) = self.now.as_ref()?;
+        let newer = self.latest.as_ref().zip(since_latest.as_ref());
+        let newer = newer.and_then(|(latest, now)| now.judge(latest, asked, read));
+        newer.or_else(|| since_scan.judge(self.index.as_ref()?, asked, read))
+    }
+
+    /// Nothing waits and it is not at work: another transaction begins from here. Gives the events to be told.
+    pub(super) fn settle(&mut self, now: Instant) -> Vec<Vec<u8>> {
+        self.now = None;
+        if self.noted.is_none_or(|noted| now.saturating_duration_since(noted) >= TICK) {
+            self.noted = Some(now);
+            let index = self.latest.as_ref().or(self.index.as_ref());
+            if self.happened_since(index) && self.failed != Some(self.database.mark()) {
+                self.latest = self.make_index(&self.path.with_extension("latest"));
+            }
+        }
+        std::mem::take(&mut self.events)
+    }
+
+    /// A whole scan is through: what the records say now is what the next one is compared with.
+    pub(super) fn scanned(&mut self) {
+        if self.index.is_none() || self.happened_since_scan() {
+            self.index = self.make_index(&self.path.clone());
+            self.latest = None;
+            self.was_busy = false;
+            self.looked = None;
+            self.said.clear();
+        }
+    }
+
+    /// Says which records changed though no transaction accounts for it. Each change is said once.
+    pub(super) fn check_records(&mut self, now: Instant) {
+        let Some(index) = &self.index else { return };
+        if self.looked.is_some_and(|looked| now.saturating_duration_since(looked) < EVERY) {
+            return;
+        }
+        self.looked = Some(now);
+        for (record, written) in self.database.touched_since(index, self.was_busy) {
+            if self.said.insert((record.clone(), written)) {
+                self.events.push(changed(&record));
+            }
+        }
+    }
+
+    fn happened_since(&self, index: Option<&Index>) -> bool {
+        index.is_some_and(|index| index.mark != self.database.mark())
+    }
+
+    fn make_index(&mut self, path: &Path) -> Option<Index> {
+        let mark = self.database.mark();
+        let made = Index::make(&*self.database, path);
+        let made = made.inspect_err(|error| {
+            let (name, path) = (self.database.name(), path.display());
+            log::warn!(
+                "Unable to note in '{path}' which package of {name} owns which file: {error}. Files changed by \
+                 package upgrades are told one by one."
+            );
+        });
+        self.failed = made.is_err().then_some(mark);
+        made.ok()
+    }
+}
+
+fn changed(record: &[u8]) -> Vec<u8> {
+    let text = "syscheck-package: package database changed without a transaction: ";
+    [text.as_bytes(), &fim::path::printable(record)].concat()
+}
