@@ -201,7 +201,8 @@ impl<T> Gate<T> {
             // That it is at work may be believed for a moment; that it is not has to be asked each time.
             Some((looked, true)) if now.saturating_duration_since(looked) < TICK => true,
             _ => {
-                let busy = self.sources.iter_mut().fold(false, |busy, one| one.is_busy() || busy);
+                let busy = self.sources.iter_mut().filter_map(|one| one.is_busy().then_some(()));
+                let busy = busy.count() > 0;
                 self.looked = Some((now, busy));
                 busy
             }
