@@ -328,6 +328,7 @@ mod tests {
         let news = worker.news.take().unwrap();
         let is_text = |news: &News| matches!(news, News::File { content: Some(_), .. });
         assert_eq!(news.iter().filter(is_text).take(16).count(), 16);
+        assert!(news.recv_timeout(Duration::from_millis(500)).is_err());
         worker.texts = None;
         assert_eq!(news.iter().filter(is_text).count(), 0);
     }
