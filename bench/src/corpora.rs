@@ -77,7 +77,7 @@ fn no_match(n: u32) -> String {
 
 /// A web server's log: one page in twenty is missing.
 fn web(n: u32) -> String {
-    let (a, b, status) = (n / 250 % 250, n % 250, if n % 20 == 0 { 404 } else { 200 });
+    let (a, b, status) = (n / 250 % 250, n % 250, if n.is_multiple_of(20) { 404 } else { 200 });
     format!(
         "203.0.{a}.{b} - - [14/Nov/2023:22:13:{:02} +0000] \"GET /shop/item{n}/index.html HTTP/1.1\" {status} {} \"-\" \"Mozilla/5.0 (X11; Linux x86_64)\"",
         n % 60,
@@ -89,7 +89,7 @@ fn web(n: u32) -> String {
 fn mixed(n: u32) -> String {
     let head = format!("Nov 14 22:13:{:02} web{}", n % 60, n % 7);
     match n % 8 {
-        0 => return sshd(n),
+        0 => sshd(n),
         1 => format!("{head} CRON[{n}]: (root) CMD (/usr/lib/sa/sa1 1 1)"),
         2 => format!(
             "{head} kernel: [{n}.12] DROP IN=eth0 OUT= SRC=203.0.113.{} DST=192.0.2.1 PROTO=TCP SPT={} DPT=22",
@@ -107,6 +107,6 @@ fn mixed(n: u32) -> String {
         ),
         5 => format!("{head} systemd[1]: Started Session {n} of user user{}.", n % 40),
         6 => format!("{head} dhclient[812]: DHCPREQUEST on eth0 to 192.0.2.1 port 67"),
-        _ => return no_match(n),
+        _ => no_match(n),
     }
 }
