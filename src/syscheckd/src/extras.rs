@@ -26,20 +26,20 @@ pub fn collect(found: BorrowedFd<'_>, options: &CheckOptions, blake3: Option<[u8
     }
     let attributes = Attributes::of(found);
     if wanted.has(ExtraChecks::ACL)
-        && let Some(list) = attributes.value("system.posix_acl_access")
+        && let Some(list) = attributes.value(b"system.posix_acl_access")
     {
         writer.put(Extra::Acl, access_list(&list).as_bytes());
     }
     if wanted.has(ExtraChecks::XATTR) {
-        writer.put(Extra::Xattr, attributes.others().as_bytes());
+        writer.put(Extra::Xattr, &attributes.others());
     }
     if wanted.has(ExtraChecks::CAPABILITIES)
-        && let Some(value) = attributes.value("security.capability")
+        && let Some(value) = attributes.value(b"security.capability")
     {
         writer.put(Extra::Capabilities, hex(&value).as_bytes());
     }
     if wanted.has(ExtraChecks::SELINUX)
-        && let Some(value) = attributes.value("security.selinux")
+        && let Some(value) = attributes.value(b"security.selinux")
     {
         writer.put(Extra::Selinux, value.strip_suffix(b"\0").unwrap_or(&value));
     }
@@ -90,7 +90,7 @@ impl Attributes {
     }
 
     /// A value; empty when there is none, `None` when that can't be told.
-    fn value(&self, name: &str) -> Option<Vec<u8>> {
+    fn value(&self, name: &[u8]) -> Option<Vec<u8>> {
         let mut small = [0_u8; 256];
         match rustix::fs::getxattr(&self.path, name, &mut small) {
             Ok(len) => Some(small.get(..len)?.to_vec()),
@@ -105,35 +105,45 @@ impl Attributes {
         }
     }
 
-    /// `name=digest,...` of all that have no room of their own, sorted by name.
-    fn others(&self) -> String {
+    /// All that have no room of their own.
+    fn others(&self) -> Vec<u8> {
         let mut list = vec![0_u8; LONGEST];
         let len = rustix::fs::listxattr(&self.path, list.as_mut_slice()).unwrap_or(0);
         list.truncate(len);
-        let own = |name: &&[u8]| {
-            name.starts_with(b"system.")
-                || [&b""[..], b"security.capability", b"security.selinux"].contains(name)
-        };
-        let mut names: Vec<&[u8]> = list.split(|&byte| byte == 0).filter(|n| !own(n)).collect();
-        names.sort_unstable();
-        let mut text = String::new();
-        for name in names {
-            let name = String::from_utf8_lossy(name);
-            let digest = match self.value(&name) {
-                Some(value) => blake3::hash(&value).to_hex().get(..16).unwrap_or("").to_owned(),
-                None => "unreadable".to_owned(),
-            };
-            let comma = if text.is_empty() { "" } else { "," };
-            // Writing to a string does not fail.
-            let _ = write!(text, "{comma}{name}={digest}");
-        }
-        text
+        digests(&list, |name| self.value(name))
     }
+}
+
+/// `name=digest,...` of the names in a list (each with a NUL behind it) that have no room of their own, sorted. What would end a name is
+/// percent-escaped: another set of names and values never reads alike.
+pub fn digests(list: &[u8], value: impl Fn(&[u8]) -> Option<Vec<u8>>) -> Vec<u8> {
+    let own = |name: &&[u8]| {
+        name.starts_with(b"system.")
+            || [&b""[..], b"security.capability", b"security.selinux"].contains(name)
+    };
+    let mut names: Vec<&[u8]> = list.split(|&byte| byte == 0).filter(|name| !own(name)).collect();
+    names.sort_unstable();
+    let mut text = Vec::new();
+    for name in names {
+        if !text.is_empty() {
+            text.push(b',');
+        }
+        for &byte in name {
+            match byte {
+                b',' | b'=' | b'%' => text.extend_from_slice(format!("%{byte:02x}").as_bytes()),
+                _ => text.push(byte),
+            }
+        }
+        let digest = value(name).map(|value| blake3::hash(&value).to_hex());
+        let digest = digest.as_ref().and_then(|digest| digest.get(..16)).unwrap_or("unreadable");
+        text.extend_from_slice(&[b"=", digest.as_bytes()].concat());
+    }
+    text
 }
 
 /// The kernel's form of a POSIX access list (version 2, then entries of tag, permissions and number) in the words of acl(5). What is no
 /// such list comes as hexadecimal digits: a change of it is seen all the same.
-fn access_list(bytes: &[u8]) -> String {
+pub fn access_list(bytes: &[u8]) -> String {
     if bytes.is_empty() {
         return String::new();
     }
@@ -235,6 +245,17 @@ mod tests {
         assert!(value(&after, Extra::Xattr).unwrap().starts_with(b"user.note="));
         fs::write(&path, "y").unwrap();
         assert_eq!(collected(&path, wanted), after);
+    }
+
+    #[test]
+    fn other_names_never_read_alike() {
+        let value = |name: &[u8]| name.last().map(|last| vec![*last]);
+        let two = digests(b"user.b\0user.a\0system.posix_acl_access\0security.selinux\0", value);
+        let digest = two.get(b"user.a=".len()..).and_then(|rest| rest.get(..16)).unwrap();
+        let one = [b"user.a=", digest, b",user.b\0"].concat();
+        assert_ne!(two, digests(&one, value));
+        assert_ne!(digests(b"user.\xff\0", value), digests(b"user.\xfe\0", value));
+        assert!(digests(b"user.a\0", |_| None).ends_with(b"=unreadable"));
     }
 
     #[test]
