@@ -17,6 +17,8 @@ mod diagnose;
 mod disk_full;
 #[path = "suite/enrolment.rs"]
 mod enrolment;
+#[path = "suite/file_options.rs"]
+mod file_options;
 #[path = "suite/file_to_alert.rs"]
 mod file_to_alert;
 #[path = "suite/hostile.rs"]
