@@ -27,6 +27,6 @@ for type in server agent; do
     sh install.sh --stage "$folder/$type" --type $type --manager 127.0.0.1 --bin-dir "$target/release" >/dev/null
 done
 "$target/bench/release/oxsec-bench" wire "$folder/server" "$folder/agent"
-echo "Changes in realtime, then scans, beside AIDE and samhain where they are installed: a quarter of an hour; BENCH_FILES=no leaves it out."
+echo "Changes in realtime, then scans, beside AIDE and samhain where they are installed: twenty minutes; BENCH_FILES=no leaves it out."
 [ "${BENCH_FILES:-yes}" = no ] && exit
 for what in realtime scan; do "$target/bench/release/oxsec-bench" $what "$folder/root" "$folder/files"; done

@@ -55,7 +55,7 @@ pub fn scans(root: &Path, folder: &Path) {
         &ours(root, &usual, STANDARD, false),
         "<= 120 s, < 10 %",
     );
-    first(root, folder, &Round { cold: true, ..usual }, "");
+    whole(root, folder, &Round { cold: true, ..usual }, [""; 3]);
     first(root, folder, &Round { cores: "0,1", ..usual }, "<= 1.0 s");
     first(root, folder, &Round { all_digests: true, ..usual }, "");
     let _ = fs::remove_dir_all(&small.folder);
@@ -63,7 +63,7 @@ pub fn scans(root: &Path, folder: &Path) {
     let usr = trees::usr();
     let usual = Round { tree: &usr, ..usual };
     whole(root, folder, &usual, [""; 3]);
-    first(root, folder, &Round { cold: true, ..usual }, "");
+    whole(root, folder, &Round { cold: true, ..usual }, [""; 3]);
 
     let gib = std::env::var("BENCH_BIG_GIB").ok().and_then(|text| text.parse().ok()).unwrap_or(1);
     let Some(big) = trees::big(&folder.join("big"), gib) else {
@@ -72,7 +72,7 @@ pub fn scans(root: &Path, folder: &Path) {
     };
     let usual = Round { tree: &big, ..usual };
     whole(root, folder, &usual, [">= 1.0 GB/s", "", ">= 1.0 GB/s"]);
-    first(root, folder, &Round { cold: true, ..usual }, "");
+    whole(root, folder, &Round { cold: true, ..usual }, [""; 3]);
     first(root, folder, &Round { cores: "0,1", ..usual }, ">= 1.2 GB/s");
     first(root, folder, &Round { all_digests: true, ..usual }, ">= 0.28 GB/s");
     first(root, folder, &Round { all_digests: true, cores: "0,1", ..usual }, ">= 0.55 GB/s");
@@ -81,16 +81,9 @@ pub fn scans(root: &Path, folder: &Path) {
 
 /// The first scan, and the peers'.
 fn first(root: &Path, folder: &Path, round: &Round<'_>, target: &str) {
-    if round.cold && !drop_caches() {
-        println!("| {}, cold | the caches cannot be dropped here | |", round.tree.name);
-        return;
-    }
     let figures = ours(root, round, FREE, true);
     say(round, "first", &figures, target);
     for peer in peers::for_round(round) {
-        if round.cold {
-            drop_caches();
-        }
         let peers = peer.measure(&folder.join(peer.name), round, Pass::First);
         say_peer(round, peer.name, "first", peers, &[("first", figures)]);
         let _ = fs::remove_dir_all(folder.join(peer.name));
@@ -99,6 +92,10 @@ fn first(root: &Path, folder: &Path, round: &Round<'_>, target: &str) {
 
 /// All kinds of scans, and the peers'.
 fn whole(root: &Path, folder: &Path, round: &Round<'_>, targets: [&str; 3]) {
+    if round.cold && !drop_caches() {
+        println!("| {}, cold | the caches cannot be dropped here | |", round.tree.name);
+        return;
+    }
     let first = ours(root, round, FREE, true);
     say(round, "first", &first, targets[0]);
     let unchanged = ours(root, round, FREE, false);
@@ -107,8 +104,10 @@ fn whole(root: &Path, folder: &Path, round: &Round<'_>, targets: [&str; 3]) {
     say(round, "all read", &again, targets[2]);
     for peer in peers::for_round(round) {
         let at = folder.join(peer.name);
+        let _ = round.cold && drop_caches();
         let figures = peer.measure(&at, round, Pass::First);
         say_peer(round, peer.name, "first", figures, &[("first", first)]);
+        let _ = round.cold && drop_caches();
         let figures = peer.measure(&at, round, Pass::Check);
         let mine = [("unchanged", unchanged), ("all read", again)];
         say_peer(round, peer.name, "check", figures, &mine);
