@@ -83,7 +83,7 @@ impl Inside {
 
 impl Drop for Inside {
     fn drop(&mut self) {
-        self.run("\"$OXSEC_ROOT/bin/ossec-control\" stop");
+        self.run("kill $pids; \"$OXSEC_ROOT/bin/ossec-control\" stop");
         let _ = self.stdin.write_all(b"exit\n");
         let _ = self.shell.wait();
     }
@@ -120,6 +120,13 @@ fn a_package_is_one_summary_and_what_is_changed_by_hand_an_alert() {
     };
     build(&suite.watched(), "1.0", 0);
     build(&suite.watched(), "2.0", 40);
+    // Other files of the same folder, which are touched all the time and looked at each second, one after the other.
+    inside.must("mkdir -p /usr/share/oxsec-probe && cd /usr/share/oxsec-probe && touch a b c");
+    for name in ["a", "b", "c"] {
+        inside.must(&format!(
+            "{{ for n in $(seq 4000); do touch {name}; sleep 0.04; done >/dev/null 2>&1 & }}; pids=\"$pids $!\"; sleep 0.3"
+        ));
+    }
     inside.must("\"$OXSEC_ROOT/bin/ossec-control\" start");
     suite.until("the baseline", || suite.root().join("queue/syscheck/.syscheck.cpt").exists());
     let packages = suite.watched();

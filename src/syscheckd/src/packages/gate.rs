@@ -41,6 +41,16 @@ pub struct Asked<'a> {
     pub now: &'a [u8],
 }
 
+/// What the gate is told of the outside.
+pub struct View<'a> {
+    /// All that was touched until [`Gate::done_at`] was looked at.
+    pub is_complete: bool,
+    /// Whether a file is about to be looked at again: it waits on.
+    pub is_open: &'a dyn Fn(&[u8]) -> bool,
+    /// The digests of a file as it is now.
+    pub read: &'a mut dyn FnMut(&[u8]) -> Option<Digests>,
+}
+
 /// A change that may be told now.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Told<T> {
@@ -59,6 +69,7 @@ pub struct Gate<T> {
     held: BTreeMap<Vec<u8>, Held<T>>,
     verdicts: BTreeMap<Vec<u8>, Tally>,
     looked: Option<(Instant, bool)>,
+    done_at: Option<Instant>,
 }
 
 #[derive(Debug)]
@@ -82,7 +93,8 @@ impl<T> Gate<T> {
     /// Keeps indexes in `state`. Where there is no database, everything is told at once.
     pub fn open(state: &Path, databases: Vec<Box<dyn Database>>) -> Self {
         let sources = databases.into_iter().map(|database| Source::open(state, database)).collect();
-        Self { sources, held: BTreeMap::new(), verdicts: BTreeMap::new(), looked: None }
+        let (held, verdicts) = (BTreeMap::new(), BTreeMap::new());
+        Self { sources, held, verdicts, looked: None, done_at: None }
     }
 
     /// Gives the change back when it is to be told at once; else it waits for [`Self::turn`].
@@ -131,32 +143,30 @@ impl<T> Gate<T> {
         (!self.held.is_empty()).then(|| now + TICK / 4)
     }
 
-    /// Judges what waits, if the package manager is done: changes that may be told, and summaries to be told as log lines. `read` gives
-    /// the digests of a file as it is now.
-    pub fn turn(
-        &mut self,
-        now: Instant,
-        read: &mut dyn FnMut(&[u8]) -> Option<Digests>,
-    ) -> (Vec<Told<T>>, Vec<Vec<u8>>) {
+    /// When the package manager was seen to be no longer at work.
+    pub fn done_at(&self) -> Option<Instant> {
+        self.done_at
+    }
+
+    /// Judges what waits, if the package manager is done: changes that may be told, and summaries to be told as log lines.
+    pub fn turn(&mut self, now: Instant, view: View<'_>) -> (Vec<Told<T>>, Vec<Vec<u8>>) {
         let (mut told, mut events) = (Vec::new(), Vec::new());
         if self.sources.is_empty() {
             return (told, events);
         }
-        let busy = self.is_busy(now);
+        let busy = self.is_busy(now) || !view.is_complete;
         if !busy {
             self.sources.iter_mut().for_each(|source| source.check_records(now));
         }
-        for _ in 0..PER_TURN {
-            let due =
-                |held: &Held<T>| !busy || now.saturating_duration_since(held.since) >= LONGEST_HOLD;
-            // All came within one transaction: the first one stands for the rest.
-            let Some(path) = self.held.iter().find(|(_, held)| due(held)).map(|(path, _)| path)
-            else {
-                break;
-            };
-            let path = path.clone();
+        let due = |(path, held): &(&Vec<u8>, &Held<T>)| {
+            let is_long = now.saturating_duration_since(held.since) >= LONGEST_HOLD;
+            is_long || (!busy && !(view.is_open)(path))
+        };
+        let due = self.held.iter().filter(due).take(PER_TURN);
+        let due: Vec<Vec<u8>> = due.map(|(path, _)| path.clone()).collect();
+        for path in due {
             if let Some(held) = self.held.remove(&path) {
-                told.push(self.judge(path, held, read));
+                told.push(self.judge(path, held, view.read));
             }
         }
         if self.held.is_empty() && !busy {
@@ -203,6 +213,11 @@ impl<T> Gate<T> {
             _ => {
                 let busy = self.sources.iter_mut().filter_map(|one| one.is_busy().then_some(()));
                 let busy = busy.count() > 0;
+                if busy {
+                    self.done_at = None;
+                } else if self.looked.is_some_and(|(_, was_busy)| was_busy) {
+                    self.done_at = Some(now);
+                }
                 self.looked = Some((now, busy));
                 busy
             }

@@ -39,6 +39,8 @@ type Entry = Reverse<(Instant, Vec<u8>)>;
 
 #[derive(Debug)]
 struct Times {
+    /// The first event.
+    since: Instant,
     /// Due at this time in any case.
     latest: Instant,
     /// Not due before.
@@ -79,7 +81,8 @@ impl Settling {
         }
         self.forget_taken(now);
         let earliest = self.resting.get(&path).map_or(now, |&until| until.max(now));
-        let times = Times { latest: earliest.max(now + LONGEST_WAIT), earliest, quiet, rest };
+        let latest = earliest.max(now + LONGEST_WAIT);
+        let times = Times { since: now, latest, earliest, quiet, rest };
         self.queue.push(Reverse((now + QUIET, path.clone())));
         self.events.insert(path, times);
         true
@@ -116,9 +119,15 @@ impl Settling {
         self.events.len()
     }
 
-    /// Whether none waits but logs that were looked at less than a minute ago.
-    pub fn is_quiet(&self, now: Instant) -> bool {
-        self.events.values().all(|times| times.rest == RARELY && times.earliest > now)
+    /// Whether this path waits.
+    pub fn waits(&self, path: &[u8]) -> bool {
+        self.events.contains_key(path)
+    }
+
+    /// Whether all that waits has waited for less long than since then; logs that were looked at less than a minute ago do not count.
+    pub fn began_after(&self, then: Instant, now: Instant) -> bool {
+        let rests = |times: &Times| times.rest == RARELY && times.earliest > now;
+        self.events.values().all(|times| times.since > then || rests(times))
     }
 
     /// Whether none waits.
@@ -203,10 +212,23 @@ mod tests {
         for second in 0..150 {
             let now = start + second * Duration::from_secs(1);
             assert!(settling.touch_rarely(b"/log".to_vec(), now));
-            assert_eq!(settling.is_quiet(now), !taken.is_empty());
+            assert_eq!(settling.began_after(now, now), !taken.is_empty());
             taken.extend(settling.take(now + QUIET).map(|_| second));
         }
         assert_eq!(taken, [0, 60, 120]);
+    }
+
+    #[test]
+    fn what_is_touched_all_the_time_waits_since_its_last_look_only() {
+        let start = Instant::now();
+        let mut settling = Settling::default();
+        for millisecond in 0..3000 {
+            let now = start + millisecond * MS;
+            assert!(settling.touch(b"/a".to_vec(), false, now));
+            assert!(settling.waits(b"/a"));
+            assert_eq!(settling.began_after(start, now), millisecond > 1000, "{millisecond}");
+            settling.take(now);
+        }
     }
 
     #[test]

@@ -11,6 +11,7 @@
 
 mod counts;
 mod growing;
+mod looks;
 mod message;
 mod news;
 mod requests;
@@ -43,6 +44,7 @@ use crate::whodata::{Step, WhoData};
 use crate::worker::{Job, Pacing, Progress, Scope, Worker};
 
 pub use counts::Counts;
+use looks::Looks;
 use message::Message;
 pub use news::Change;
 use requests::Requests;
@@ -92,6 +94,8 @@ pub struct Watcher {
     /// The baseline's file is to be made smaller when there is time.
     compact_asked: bool,
     jobs: VecDeque<Job>,
+    /// Those that the worker has, of single paths.
+    looks: Looks,
     outbox: VecDeque<Message>,
     next_tick: Instant,
     next_flush: Instant,
@@ -202,6 +206,7 @@ impl Watcher {
             events_lost: false,
             compact_asked: false,
             jobs: VecDeque::new(),
+            looks: Looks::default(),
             outbox: VecDeque::new(),
             next_tick: now.instant,
             next_flush: now.instant,
@@ -238,14 +243,9 @@ impl Watcher {
         self.begin_scan_if_due(now);
         self.give_jobs();
         self.answer(now.instant);
-        let looked = self.settling.is_quiet(now.instant) && self.worker.has_looked();
-        let looked = looked && self.jobs.is_empty();
         self.take_news(now.instant);
-        // What is on its way may change what is told of a package's files.
-        if looked && self.jobs.is_empty() {
-            self.open_gate(now.instant);
-        }
         self.give_jobs();
+        self.open_gate(now.instant);
         self.transmit(now.instant);
         !self.worker.is_dead()
     }
@@ -430,10 +430,15 @@ impl Watcher {
 
     fn give_jobs(&mut self) {
         while let Some(job) = self.jobs.pop_front() {
+            let path = match &job {
+                Job::Look(path) | Job::Growth(path, _) | Job::Gone(path) => Some(path.clone()),
+                Job::Plan { .. } | Job::Watch | Job::Scan(_) => None,
+            };
             if let Err(job) = self.worker.offer(job) {
                 self.jobs.push_front(job);
                 break;
             }
+            path.into_iter().for_each(|path| self.looks.ask(path));
         }
     }
 

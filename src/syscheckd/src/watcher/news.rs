@@ -2,7 +2,7 @@
 
 use std::io::Read;
 use std::os::unix::fs::OpenOptionsExt;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use fim::Attributes;
 use fim::Sum;
@@ -13,15 +13,18 @@ use fim::note::{Notes, Package, Who};
 
 use super::Watcher;
 use super::growing::Growth;
+use super::looks::upwards;
 use super::message::{Message, sum_of};
 use crate::baseline::{Mark, Record};
 use crate::hash;
-use crate::packages::gate::Digests;
+use crate::packages::gate::{Digests, View};
 use crate::packages::{Asked, Told};
 use crate::worker::{Job, News};
 
 /// News that are taken before the other descriptors get their turn.
 const NEWS_PER_TURN: usize = 512;
+/// Until then all that a package manager did has come in as events.
+const AFTERWARDS: Duration = Duration::from_millis(200);
 
 /// What waits at the gate with a change.
 #[derive(Debug)]
@@ -35,11 +38,12 @@ impl Watcher {
     pub(super) fn take_news(&mut self, now: Instant) {
         self.worker.woken();
         self.empty_outbox();
+        let looked = self.worker.looked();
         for _ in 0..NEWS_PER_TURN {
             if !self.outbox.is_empty() {
                 return;
             }
-            let Some(news) = self.worker.news() else { return };
+            let Some(news) = self.worker.news() else { return self.looks.heard(looked) };
             self.digest(news, now);
         }
         // There may be more: do not sleep on them.
@@ -178,7 +182,18 @@ impl Watcher {
         if !self.outbox.is_empty() {
             return;
         }
-        let (told, events) = self.gate.turn(now, &mut digests_of);
+        // What was touched while the package manager was at work may change what is told of its files, and so may a further look at
+        // one of them. Other paths, that never rest perhaps, keep nobody waiting.
+        let is_complete = self.jobs.is_empty()
+            && self.gate.done_at().is_none_or(|done| {
+                let then = done + AFTERWARDS;
+                then <= now && self.settling.began_after(then, now)
+            });
+        let (settling, looks) = (&self.settling, &self.looks);
+        let waits = |path: &[u8]| settling.waits(path) || looks.waits(path);
+        let is_open = |path: &[u8]| upwards(path).any(waits);
+        let view = View { is_complete, is_open: &is_open, read: &mut digests_of };
+        let (told, events) = self.gate.turn(now, view);
         for Told { path, load, package } in told {
             // It may be as it was told by now.
             let known = self.baseline.get(&path);

@@ -231,7 +231,12 @@ impl Worker {
 
     /// Whether all single paths were looked at; what was seen there is among the news.
     pub fn has_looked(&self) -> bool {
-        self.progress.looks.load(Ordering::Acquire) == self.looks
+        self.looked() == self.looks
+    }
+
+    /// How many single paths were looked at; what was seen there is among the news.
+    pub fn looked(&self) -> u64 {
+        self.progress.looks.load(Ordering::Acquire)
     }
 
     /// The next news, if there is one.

@@ -68,9 +68,14 @@ impl System {
             let content = self.files.get(path)?;
             Some((Md5::digest(content).into(), Sha256::digest(content).into()))
         };
-        let (told, events) = gate.turn(Instant::now() + 3 * TICK, &mut read);
+        let (told, events) = gate.turn(Instant::now() + 3 * TICK, view(&mut read));
         (told, events.into_iter().map(|event| String::from_utf8(event).unwrap()).collect())
     }
+}
+
+/// All was looked at.
+fn view(read: &mut dyn FnMut(&[u8]) -> Option<Digests>) -> View<'_> {
+    View { is_complete: true, is_open: &|_| false, read }
 }
 
 fn sum(mode: u32, content: &str) -> Vec<u8> {
@@ -96,6 +101,29 @@ fn a_change_without_a_transaction_is_told_at_once() {
         assert_eq!(gate.take(asked(path, Some(&old), &new), "x", now), Some("x"));
     }
     assert_eq!(gate.take(asked("/usr/bin/new", None, &new), "x", now), Some("x"));
+}
+
+#[test]
+fn a_file_that_is_looked_at_again_waits_alone_and_not_for_ever() {
+    let mut system = System::new();
+    let mut gate = system.gate();
+    let now = Instant::now();
+    system.ship("2.0", &[("/usr/bin/tool", "two"), ("/usr/bin/new", "two")]);
+    system.log("upgrade tool:amd64 1.0 2.0");
+    let (old, new) = (sum(FILE, "one"), sum(FILE, "two"));
+    assert_eq!(gate.take(asked("/usr/bin/tool", Some(&old), &new), "changed", now), None);
+    assert_eq!(gate.take(asked("/usr/bin/new", None, &new), "new", now), None);
+    let mut told = |is_complete, now| {
+        let is_open = |path: &[u8]| path == b"/usr/bin/new";
+        let view = View { is_complete, is_open: &is_open, read: &mut |_| None };
+        let (told, events) = gate.turn(now, view);
+        (told.into_iter().map(|told| told.load).collect::<Vec<_>>(), events.len())
+    };
+    let later = now + 3 * TICK;
+    assert_eq!(told(false, later), (vec![], 0));
+    assert_eq!(told(true, later), (vec!["changed"], 0));
+    assert_eq!(told(true, now + LONGEST_HOLD - TICK), (vec![], 0));
+    assert_eq!(told(true, now + LONGEST_HOLD), (vec!["new"], 1));
 }
 
 #[test]
@@ -190,8 +218,12 @@ fn while_dpkg_is_at_work_changes_wait() {
 
     drop(dpkg.stdin.take());
     dpkg.wait().unwrap();
-    assert_eq!(gate.turn(now + TICK, &mut |_| None).0, vec![], "the last moment is waited for");
-    let (told, _) = gate.turn(now + 10 * TICK, &mut |_| None);
+    assert_eq!(
+        gate.turn(now + TICK, view(&mut |_| None)).0,
+        vec![],
+        "the last moment is waited for"
+    );
+    let (told, _) = gate.turn(now + 10 * TICK, view(&mut |_| None));
     assert_eq!(told.len(), 1);
 }
 
@@ -221,7 +253,7 @@ fn records_that_change_without_a_transaction_are_told_once() {
     );
     assert!(events[0].ends_with("info/tool.md5sums"));
     let later = Instant::now() + Duration::from_secs(120);
-    assert_eq!(gate.turn(later, &mut |_| None).1, Vec::<Vec<u8>>::new());
+    assert_eq!(gate.turn(later, view(&mut |_| None)).1, Vec::<Vec<u8>>::new());
     // And they vouch for nothing.
     let (old, evil) = (sum(FILE, "one"), sum(FILE, "evil"));
     let now = Instant::now();
