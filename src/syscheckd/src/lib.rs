@@ -30,7 +30,7 @@ use std::time::{Duration, Instant};
 use ipc::{Sender, paths};
 use rootcheck::{Searcher, Timing};
 use runtime::{Capability, Daemon, Failure, Privilege, Program, Sandbox, Signal, Start};
-use settings::{CheckOptions, Ignore, Settings, Syscheck, TimeOfDay};
+use settings::{CheckOptions, Ignore, Rootcheck, Settings, Syscheck, TimeOfDay};
 use sys::fanotify::Fanotify;
 
 use crate::baseline::Baseline;
@@ -153,7 +153,7 @@ fn reload(daemon: &mut Daemon, watcher: &mut Watcher, searcher: &Searcher, exec:
     }
     match watcher.reload(&settings.syscheck, &now()) {
         Ok(()) => {
-            searcher.reload(&settings.rootcheck);
+            searcher.reload(&rootcheck_settings(&settings));
             log::info!("Configuration reloaded.");
             describe(&settings);
         }
@@ -268,8 +268,17 @@ fn start_rootcheck(daemon: &Daemon, settings: &Settings) -> Result<Searcher, Fai
     let delay = Duration::from_secs(daemon.options().number("syscheck.sleep"));
     // The option is meant as seconds after each process; as milliseconds after each thousand it spares the machine enough.
     let rest = Duration::from_millis(5 * daemon.options().number("rootcheck.sleep"));
-    Searcher::start(daemon.root(), &settings.rootcheck, Timing { delay, rest })
+    Searcher::start(daemon.root(), &rootcheck_settings(settings), Timing { delay, rest })
         .map_err(|error| Failure::new(None, format!("Could not start rootcheck: {error}.")))
+}
+
+/// With a time or a day for scans rootcheck searches then, and its interval only makes sure that it does each week.
+fn rootcheck_settings(settings: &Settings) -> Rootcheck {
+    let mut rootcheck = settings.rootcheck.clone();
+    if settings.syscheck.scan_time.is_some() || settings.syscheck.scan_day.is_some() {
+        rootcheck.frequency = schedule::WEEK;
+    }
+    rootcheck
 }
 
 fn write_accounts(daemon: &Daemon, counts: &Counts) {

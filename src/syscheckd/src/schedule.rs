@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use settings::{Syscheck, TimeOfDay, Weekdays};
 
 /// With a time or a day given, the interval only makes sure that there is a scan each week.
-const WEEK: Duration = Duration::from_secs(604_800);
+pub const WEEK: Duration = Duration::from_secs(604_800);
 
 /// A moment, on the monotonic clock and on the wall.
 #[derive(Debug, Clone, Copy)]
@@ -52,6 +52,11 @@ impl Schedule {
         now.instant.saturating_duration_since(self.last) > self.frequency
     }
 
+    /// Whether a time or a day is given, for rootcheck's searches as well.
+    pub fn has_calendar(&self) -> bool {
+        self.time.is_some() || self.days.is_some()
+    }
+
     /// Notes that a scan has begun or ended.
     pub fn scanned(&mut self, now: Instant) {
         self.last = now;
@@ -60,7 +65,7 @@ impl Schedule {
     fn calendar_says_so(&self, now: &Moment) -> bool {
         let day = self.days.is_none_or(|days| days.contains(now.weekday));
         let time = self.time.is_none_or(|time| now.time >= time);
-        (self.days.is_some() || self.time.is_some()) && day && time
+        self.has_calendar() && day && time
     }
 }
 

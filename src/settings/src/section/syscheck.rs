@@ -360,3 +360,22 @@ fn prefilter(child: &Element, report: &mut Report) -> Option<String> {
     }
     exists.then_some(command)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::option_table::OPTIONS;
+
+    #[test]
+    fn each_option_stands_in_the_table_of_the_manual() {
+        let manual = include_str!("../../../../docs/file-integrity.md");
+        let sections = NAMES.iter().map(|name| format!("`<{name}>`"));
+        let attributes = ATTRIBUTES.iter().map(|name| format!("`@{name}`"));
+        let internal =
+            OPTIONS.iter().map(|option| option.key).filter(|key| key.starts_with("syscheck."));
+        for option in sections.chain(attributes).chain(internal.map(|key| format!("`{key}`"))) {
+            let is_row = |line: &str| line.starts_with("| ") && line.contains(&option);
+            assert!(manual.lines().any(is_row), "{option} is not in docs/file-integrity.md");
+        }
+    }
+}

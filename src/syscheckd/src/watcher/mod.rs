@@ -87,7 +87,7 @@ pub struct Watcher {
     first_scan: Option<Instant>,
     /// A scan was asked for.
     requested: bool,
-    /// [`RUN_NOW`] was there: rootcheck is to search as well.
+    /// [`RUN_NOW`] was there, or the time of day has come: rootcheck is to search as well.
     run_asked: bool,
     /// Events were lost: realtime folders are to be scanned.
     events_lost: bool,
@@ -297,7 +297,7 @@ impl Watcher {
         self.say(Message::Note(Cow::Owned(text)));
     }
 
-    /// Whether a run of everything was asked for since the last call.
+    /// Whether a run of everything was asked for, or due by the calendar, since the last call.
     pub fn take_run_asked(&mut self) -> bool {
         std::mem::take(&mut self.run_asked)
     }

@@ -24,9 +24,9 @@ impl Watcher {
         if now.instant >= self.next_tick {
             self.next_tick = now.instant + TICK;
             let asked = std::fs::remove_file(self.root.join(RUN_NOW)).is_ok();
-            self.run_asked |= asked;
-            self.requested |= asked;
-            self.requested |= self.scan.is_none() && self.schedule.is_due(now);
+            let is_due = self.scan.is_none() && self.schedule.is_due(now);
+            self.requested |= asked || is_due;
+            self.run_asked |= asked || is_due && self.schedule.has_calendar();
         }
         if self.scan.is_some() || self.plan.entries().is_empty() {
             return;

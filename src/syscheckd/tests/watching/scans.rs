@@ -2,8 +2,12 @@
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
+use std::time::Instant;
 
-use crate::bench::{Bench, moment, names, turn_until};
+use settings::TimeOfDay;
+use syscheckd::schedule::Moment;
+
+use crate::bench::{Bench, PATIENCE, moment, names, turn_until};
 
 #[test]
 fn the_first_scan_tells_every_file_once_between_its_marks() {
@@ -100,6 +104,22 @@ fn a_restart_tells_only_differences() {
     bench.settle(&mut watcher);
 
     assert_eq!(bench.told(), names(&[("a", (1, 0)), ("c", (0, 1))]));
+}
+
+#[test]
+fn a_time_of_day_begins_a_scan_and_a_search_by_rootcheck() {
+    let mut bench = Bench::new(false);
+    bench.syscheck.scan_time = TimeOfDay::parse("12:30");
+    let mut watcher = bench.start();
+    bench.settle(&mut watcher);
+    assert!(!watcher.take_run_asked());
+    let end = Instant::now() + PATIENCE;
+    while watcher.counts().scans < 2 {
+        assert!(Instant::now() < end, "no scan at 12:31");
+        watcher.turn(&Moment { time: TimeOfDay { hour: 12, minute: 31 }, ..moment() });
+        watcher.wait(None);
+    }
+    assert!(watcher.take_run_asked());
 }
 
 #[test]
