@@ -254,6 +254,12 @@ impl<'a> Walk<'a> {
             self.blind.push(folder.to_vec());
             return Ok(Ok(()));
         }
+        if is_kernel_view(&opened) && !is_of_kernel_view(entry) {
+            // What is remembered below is looked at: something was mounted over it.
+            let path = String::from_utf8_lossy(folder);
+            log::debug!("not entered, since the kernel makes it up: '{path}'");
+            return Ok(Ok(()));
+        }
         if entry.options.realtime {
             self.hand.watch(folder);
         }
@@ -510,11 +516,38 @@ fn is_before(one: &[u8], other: &[u8]) -> bool {
     one.split(|&byte| byte == b'/').lt(other.split(|&byte| byte == b'/'))
 }
 
-/// Whether a folder lies on NFS or a Windows share (statfs(2) numbers).
+/// Whether a folder lies on NFS or a Windows share.
 fn is_network(folder: &OwnedFd) -> bool {
-    const NETWORK: [u32; 3] = [0x6969, 0xFF53_4D42, 0xFE53_4D42];
+    is_of(folder, &[0x6969, 0xFF53_4D42, 0xFE53_4D42])
+}
+
+/// Whether a folder is no storage but the kernel's view of itself: proc, sysfs, cgroup (both), debugfs, tracefs, securityfs, configfs,
+/// bpf, selinuxfs. Below `/` they come along; what they hold changes all the time, and some of it never ends.
+fn is_kernel_view(folder: &OwnedFd) -> bool {
+    const VIEWS: [u32; 10] = [
+        0x9FA0,
+        0x6265_6572,
+        0x0027_E0EB,
+        0x6367_7270,
+        0x6462_6720,
+        0x7472_6163,
+        0x7363_6673,
+        0x6265_6570,
+        0xCAFE_4A11,
+        0xF97C_FF8C,
+    ];
+    is_of(folder, &VIEWS)
+}
+
+/// Whether such a folder was asked for by name.
+fn is_of_kernel_view(entry: &Entry) -> bool {
+    open_root(&entry.path).is_ok_and(|root| is_kernel_view(&root))
+}
+
+/// Whether a folder lies on a file system of one of these kinds (statfs(2) numbers).
+fn is_of(folder: &OwnedFd, kinds: &[u32]) -> bool {
     let kind = rustix::fs::fstatfs(folder).map(|stat| stat.f_type as u32);
-    kind.is_ok_and(|kind| NETWORK.contains(&kind))
+    kind.is_ok_and(|kind| kinds.contains(&kind))
 }
 
 #[cfg(test)]

@@ -23,7 +23,13 @@ fn child_watches_until_it_is_killed() {
 }
 
 pub(crate) fn spawn_child(bench: &Bench, realtime: bool) -> Child {
-    let mut child = Command::new(std::env::current_exe().unwrap())
+    let program = Command::new(std::env::current_exe().unwrap());
+    spawn_child_by(program, bench, realtime).unwrap()
+}
+
+/// By a command that runs this very program; `None` when it does not.
+pub(crate) fn spawn_child_by(mut program: Command, bench: &Bench, realtime: bool) -> Option<Child> {
+    let mut child = program
         .envs(realtime.then_some(("WATCHED_REALTIME", "1")))
         .args(["--exact", "killed::child_watches_until_it_is_killed", "--nocapture"])
         .env("WATCHED_HOME", bench.home.path())
@@ -32,8 +38,12 @@ pub(crate) fn spawn_child(bench: &Bench, realtime: bool) -> Child {
         .spawn()
         .unwrap();
     let output = BufReader::new(child.stdout.take().unwrap());
-    assert!(output.lines().any(|line| line.is_ok_and(|line| line == "ready")));
-    child
+    let is_ready = output.lines().any(|line| line.is_ok_and(|line| line == "ready"));
+    if is_ready {
+        return Some(child);
+    }
+    child.wait().unwrap();
+    None
 }
 
 #[test]

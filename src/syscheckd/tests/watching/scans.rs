@@ -2,12 +2,14 @@
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
+use std::process::Command;
 use std::time::Instant;
 
 use settings::TimeOfDay;
 use syscheckd::schedule::Moment;
 
 use crate::bench::{Bench, PATIENCE, moment, names, turn_until};
+use crate::killed::spawn_child_by;
 
 #[test]
 fn the_first_scan_tells_every_file_once_between_its_marks() {
@@ -144,4 +146,29 @@ fn a_reload_in_the_middle_of_a_scan_begins_anew() {
     watcher.reload(&bench.syscheck, &moment()).unwrap();
     bench.settle(&mut watcher);
     assert_eq!(bench.told(), names(&[("a", (1, 0)), ("c", (1, 0)), ("sub/b", (1, 0))]));
+}
+
+#[test]
+fn a_mounted_view_of_the_kernel_is_not_entered() {
+    let bench = Bench::new(false);
+    fs::create_dir_all(bench.path("proc")).unwrap();
+    fs::create_dir_all(bench.path("zz")).unwrap();
+    bench.write("proc/under", "hidden by the mount");
+    bench.write("zz/last", "behind it");
+    let mut unshare = Command::new("unshare");
+    unshare.args(["--mount", "sh", "-c", "mount -t proc proc \"$0\" && exec \"$@\""]);
+    unshare.arg(bench.path("proc")).arg(std::env::current_exe().unwrap());
+    let Some(mut child) = spawn_child_by(unshare, &bench, false) else {
+        return println!("skipped: a mount in a namespace is not permitted here");
+    };
+    let end = Instant::now() + PATIENCE;
+    let mut told = Vec::new();
+    while !told.iter().any(|name| name == "zz/last") {
+        assert!(Instant::now() < end, "{told:?}");
+        told.extend(bench.told().into_keys());
+        std::thread::yield_now();
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(!told.iter().any(|name| name.starts_with("proc/")), "{told:?}");
 }
