@@ -50,7 +50,7 @@ pub(crate) fn run(start: Start, bind: Option<IpAddr>) -> Result<(), Failure> {
         read: &["etc"],
         write: &["queue", "var/run"],
         network: true,
-        exec: false,
+        exec: &[],
         ..runtime::Sandbox::default()
     })?;
     let rids = agents::counters::RIDS;

@@ -133,7 +133,7 @@ fn run(start: Start, bind: Option<IpAddr>) -> Result<(), Failure> {
         write: &["queue", "var/run", orders::SHARED],
         network: true,
         bind: false,
-        exec: false,
+        exec: &[],
     })?;
     log::info!(
         "Using notify time: {} and max time to reconnect: {}",

@@ -101,7 +101,7 @@ fn run(start: Start) -> Result<(), Failure> {
         write: &["logs", "queue", "stats", "var/run", "etc/shared"],
         network: false,
         bind: false,
-        exec: false,
+        exec: &[],
     })?;
     // Not as root: remoted, of the same group, reads it and hands it to the agents.
     let ar_conf = daemon.root().join("etc/shared/ar.conf");

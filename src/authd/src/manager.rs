@@ -190,7 +190,7 @@ fn run(start: Start, options: &Options) -> Result<(), Failure> {
         write: &["etc", "var/run"],
         network: true,
         bind: false,
-        exec: false,
+        exec: &[],
     })?;
     let number = |key| usize::try_from(daemon.options().number(key)).unwrap_or(usize::MAX);
     let limits = Limits::of(number("authd.worker_pool"), number("authd.max_connections"));

@@ -126,13 +126,13 @@ impl Needs {
             write,
             network: self.commands,
             bind: false,
-            exec: self.commands || self.journals,
+            exec: if self.commands || self.journals { &["/"] } else { &[] },
         }
     }
 
     /// Whether something is needed that the sandbox taken on at start does not allow.
     fn exceeds(self, granted: Self) -> bool {
-        let exec = self.sandbox().exec && !granted.sandbox().exec;
+        let exec = !self.sandbox().exec.is_empty() && granted.sandbox().exec.is_empty();
         exec || (self.commands && !granted.commands)
             || (self.pipes && granted.sandbox().write != ["/"])
     }

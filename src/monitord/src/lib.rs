@@ -61,7 +61,7 @@ fn run(start: Start) -> Result<(), Failure> {
         write: &["logs", "queue/ossec", memory::FOLDER],
         network: false,
         bind: false,
-        exec: false,
+        exec: &[],
     })?;
     let mut watch = Watch::start(&daemon)?;
     daemon.ready();

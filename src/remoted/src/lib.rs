@@ -87,7 +87,7 @@ fn run(start: Start) -> Result<(), Failure> {
         write: &["queue/ossec", "queue/rids", "queue/agent-info", "queue/alerts", "etc/shared"],
         network: true,
         bind: false,
-        exec: false,
+        exec: &[],
     })?;
     let requests = ipc::datagram::bind(&daemon.root().join(REQUESTS)).map_err(|error| {
         Failure::new(Some(1210), format!("Queue '{REQUESTS}' not accessible: '{error}'."))

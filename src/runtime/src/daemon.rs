@@ -193,7 +193,7 @@ impl Daemon {
         if !needs_chroot {
             sandbox.close_paths(self.root(), self.config());
         }
-        seccomp::close_calls(sandbox.network, sandbox.bind, sandbox.exec);
+        seccomp::close_calls(sandbox.network, sandbox.bind, !sandbox.exec.is_empty());
         Ok(())
     }
 

@@ -23,14 +23,16 @@ pub struct Sandbox<'a> {
     /// It takes ports of this machine, to see which are free, but connects to nobody. (No sandbox of this kind closes the sending of
     /// UDP datagrams.)
     pub bind: bool,
-    /// It runs programs, which inherit the sandbox: they read everything, but write only what is declared here.
-    pub exec: bool,
+    /// Programs, and folders with all programs below them, that it runs: they inherit the sandbox, read everything, and write only what is
+    /// declared here. Where the kernel has no Landlock, any program can be run if one can.
+    pub exec: &'a [&'a str],
 }
 
 impl Sandbox<'_> {
     /// Whether a chroot into the install root leaves everything that is declared in reach.
     pub(crate) fn fits_in_root(&self) -> bool {
-        !self.exec && !self.read.iter().chain(self.write).any(|path| path.starts_with('/'))
+        self.exec.is_empty()
+            && !self.read.iter().chain(self.write).any(|path| path.starts_with('/'))
     }
 
     /// Closes all paths but the declared ones, by Landlock. What a reload reads stays open: `etc/` and the folder of
@@ -66,7 +68,8 @@ impl Sandbox<'_> {
         } else if !self.network {
             rules = rules.handle_access(AccessNet::from_all(HANDLED))?;
         }
-        if !self.exec {
+        // What we start is in our own scope; programs that people choose may have others to signal.
+        if !self.exec.contains(&"/") {
             rules = rules.scope(Scope::Signal)?;
         }
         let read = AccessFs::ReadFile | AccessFs::ReadDir;
@@ -84,8 +87,11 @@ impl Sandbox<'_> {
         if self.network {
             rules = rules.add_rules(path_beneath_rules(NETWORK_READ, read))?;
         }
-        if self.exec {
-            rules = rules.add_rules(path_beneath_rules(["/"], read | AccessFs::Execute))?;
+        if !self.exec.is_empty() {
+            let programs = below(self.exec).into_iter().chain(LOADERS.map(PathBuf::from));
+            rules = rules
+                .add_rules(path_beneath_rules(["/"], read))?
+                .add_rules(path_beneath_rules(programs, read | AccessFs::Execute))?;
         }
         Ok(rules.restrict_self()?.ruleset)
     }
@@ -135,6 +141,16 @@ const NETWORK_READ: [&str; 6] = [
     "/run/systemd/resolve",
 ];
 
+/// What the kernel runs for a program with shared libraries (the library itself is only read).
+const LOADERS: [&str; 6] = [
+    "/lib64/ld-linux-x86-64.so.2",
+    "/lib/ld-linux-aarch64.so.1",
+    "/lib/ld-linux-riscv64-lp64d.so.1",
+    "/lib64/ld64.so.2",
+    "/lib/ld64.so.1",
+    "/lib/ld-linux-armhf.so.3",
+];
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -143,7 +159,7 @@ mod tests {
     fn only_what_lies_below_the_root_fits_in_a_chroot() {
         let inside = Sandbox { read: &["etc"], write: &["queue"], ..Sandbox::default() };
         assert!(inside.fits_in_root());
-        assert!(!Sandbox { exec: true, ..inside }.fits_in_root());
+        assert!(!Sandbox { exec: &["/bin/sh"], ..inside }.fits_in_root());
         assert!(!Sandbox { read: &["etc", "/var/log"], ..inside }.fits_in_root());
     }
 }

@@ -338,7 +338,7 @@ fn root_is_given_up_for_good_and_the_sandbox_holds() {
 
 #[test]
 fn seccomp_denies_programs_and_network() {
-    let (install, report) = report_as_whoever();
+    let (install, report) = report_as_whoever("");
     if install.log().contains("filter of system calls") {
         println!("skipped: no seccomp here");
         return;
@@ -350,7 +350,7 @@ fn seccomp_denies_programs_and_network() {
 
 #[test]
 fn landlock_denies_what_was_not_declared() {
-    let (install, report) = report_as_whoever();
+    let (install, report) = report_as_whoever("");
     if install.log().contains("has no Landlock") {
         println!("skipped: no Landlock here");
         return;
@@ -362,10 +362,24 @@ fn landlock_denies_what_was_not_declared() {
     assert_eq!(field(&report, "remove a log"), "PermissionDenied");
 }
 
+#[test]
+fn only_the_programs_that_were_declared_are_run() {
+    let (install, report) = report_as_whoever("program");
+    if install.log().contains("has no Landlock") {
+        println!("skipped: no Landlock here");
+        return;
+    }
+    assert_eq!(field(&report, "run a program"), "done");
+    assert_eq!(field(&report, "run another program"), "PermissionDenied");
+    assert_eq!(field(&report, "write outside"), "PermissionDenied");
+}
+
 /// The sandbox needs no root: run as whoever runs the tests.
-fn report_as_whoever() -> (Install, String) {
+fn report_as_whoever(variation: &str) -> (Install, String) {
     let install = Install::new();
-    let running = Running::start(install.own_probe(&["-f"]));
+    let mut command = install.own_probe(&["-f"]);
+    command.env("PROBE", variation);
+    let running = Running::start(command);
     until("Started", || install.log().contains("INFO: Started (pid: "));
     let report = install.report();
     assert_eq!(running.stop().code(), Some(0), "{}", install.log());

@@ -35,7 +35,7 @@ use sys::fanotify::Fanotify;
 
 use crate::baseline::Baseline;
 use crate::changes::{Limits, Store};
-use crate::packages::Gate;
+use crate::packages::{Found, Gate};
 use crate::schedule::Moment;
 use crate::watcher::{Counts, Parts, Watcher};
 use crate::whodata::audit::Audit;
@@ -76,9 +76,16 @@ fn run(start: Start) -> Result<(), Failure> {
     let rootcheck = &settings.rootcheck;
     let bind = rootcheck.present && !rootcheck.disabled && rootcheck.checks.ports;
     let write = &[STATE, CONTENTS, "var/run"];
-    let sources = Sources::open(&settings.syscheck);
-    // Programs are run for prefilter_cmd alone.
-    let exec = settings.syscheck.prefilter_cmd.is_some();
+    let aware = daemon.options().flag("syscheck.packages");
+    let sources = Sources::open(&settings.syscheck, aware);
+    // Any program is run for prefilter_cmd alone.
+    let any = settings.syscheck.prefilter_cmd.is_some();
+    let exec: &[&str] = match (any, sources.packages.as_ref().and_then(|found| found.rpm.as_ref()))
+    {
+        (true, _) => &["/"],
+        (false, Some(_)) => &[packages::rpm::PROGRAM],
+        (false, None) => &[],
+    };
     daemon.confine(&Sandbox { read: &["/"], write, bind, exec, ..Sandbox::default() })?;
     let baseline = open_baseline(daemon.root())?;
     daemon.ready();
@@ -92,9 +99,9 @@ fn run(start: Start) -> Result<(), Failure> {
     }
     let searcher = start_rootcheck(&daemon, &settings)?;
     if reload_asked {
-        reload(&mut daemon, &mut watcher, &searcher, exec);
+        reload(&mut daemon, &mut watcher, &searcher, any);
     }
-    watch(&mut daemon, &mut watcher, &searcher, exec)
+    watch(&mut daemon, &mut watcher, &searcher, any)
 }
 
 /// Turns until told to stop.
@@ -102,7 +109,7 @@ fn watch(
     daemon: &mut Daemon,
     watcher: &mut Watcher,
     searcher: &Searcher,
-    exec: bool,
+    any: bool,
 ) -> Result<(), Failure> {
     let mut written = (Instant::now(), Counts::default());
     loop {
@@ -112,7 +119,7 @@ fn watch(
                     write_accounts(daemon, &watcher.counts());
                     return Ok(());
                 }
-                Signal::Reload => reload(daemon, watcher, searcher, exec),
+                Signal::Reload => reload(daemon, watcher, searcher, any),
                 _ => {}
             }
         }
@@ -138,8 +145,8 @@ fn watch(
     }
 }
 
-/// `exec`: we may run programs.
-fn reload(daemon: &mut Daemon, watcher: &mut Watcher, searcher: &Searcher, exec: bool) {
+/// `any`: we may run any program.
+fn reload(daemon: &mut Daemon, watcher: &mut Watcher, searcher: &Searcher, any: bool) {
     let mut settings = match settings::load(daemon.config()) {
         Ok(settings) => settings,
         Err(errors) => {
@@ -148,8 +155,8 @@ fn reload(daemon: &mut Daemon, watcher: &mut Watcher, searcher: &Searcher, exec:
             return;
         }
     };
-    if !exec && settings.syscheck.prefilter_cmd.take().is_some() {
-        log::warn!("prefilter_cmd: is run from the next start on; until then we run no programs.");
+    if !any && settings.syscheck.prefilter_cmd.take().is_some() {
+        log::warn!("prefilter_cmd: is run from the next start on; until then we may not run it.");
     }
     match watcher.reload(&settings.syscheck, &now()) {
         Ok(()) => {
@@ -165,10 +172,12 @@ fn reload(daemon: &mut Daemon, watcher: &mut Watcher, searcher: &Searcher, exec:
 struct Sources {
     group: Option<Arc<Fanotify>>,
     audit: Option<Audit>,
+    /// `None` when they are not to be asked.
+    packages: Option<Found>,
 }
 
 impl Sources {
-    fn open(settings: &Syscheck) -> Self {
+    fn open(settings: &Syscheck, aware: bool) -> Self {
         let said = |what: &str, error: &io::Error| log::debug!("{what} is not permitted: {error}");
         let group = Fanotify::open().inspect_err(|error| said("fanotify", error)).ok();
         if let Some(group) = &group {
@@ -176,7 +185,7 @@ impl Sources {
             realtime::watch_mounts(group, watched.map(|folder| folder.path.as_os_str().as_bytes()));
         }
         let audit = Audit::open().inspect_err(|error| said("reading audit records", error)).ok();
-        Self { group: group.map(Arc::new), audit }
+        Self { group: group.map(Arc::new), audit, packages: aware.then(Found::here) }
     }
 }
 
@@ -243,10 +252,7 @@ fn start_watcher(
         let contents = contents.display();
         log::error!("Unable to use '{contents}': {error}. Changes are told without their lines.");
     });
-    let databases = match options.flag("syscheck.packages") {
-        true => packages::found(),
-        false => Vec::new(),
-    };
+    let databases = sources.packages.map(Found::databases).unwrap_or_default();
     let path = root.join(paths::SYSCHECK_CONTROL);
     let control = ipc::datagram::bind(&path).map_err(|error| {
         Failure::new(None, format!("Could not open '{}': {error}.", path.display()))

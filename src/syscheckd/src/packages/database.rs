@@ -115,6 +115,60 @@ pub(super) fn nanoseconds(time: std::time::SystemTime) -> u64 {
     u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
 }
 
+/// A database that says what a test wants.
+#[cfg(test)]
+pub(super) mod double {
+    use super::*;
+
+    /// Name, version, when it was installed, and files.
+    pub(crate) type One = (&'static str, &'static str, u64, Vec<(&'static str, Option<Shipped>)>);
+
+    #[derive(Debug, Default, Clone)]
+    pub(crate) struct Double {
+        pub(crate) packages: std::rc::Rc<std::cell::RefCell<Vec<One>>>,
+        pub(crate) mark: std::rc::Rc<std::cell::Cell<u64>>,
+    }
+
+    impl Double {
+        /// What the records say from now on.
+        pub(crate) fn say(&self, packages: Vec<One>) {
+            *self.packages.borrow_mut() = packages;
+            self.mark.set(self.mark.get() + 1);
+        }
+    }
+
+    impl Database for Double {
+        fn name(&self) -> &'static str {
+            "double"
+        }
+
+        fn is_busy(&self) -> bool {
+            false
+        }
+
+        fn mark(&self) -> Mark {
+            Mark { place: 0, changed: self.mark.get() }
+        }
+
+        fn each(&self, each: &mut dyn FnMut(&Package<'_>) -> io::Result<()>) -> io::Result<()> {
+            for (name, version, installed, list) in &*self.packages.borrow() {
+                let files = |each: &mut dyn FnMut(&[u8], Option<Shipped>)| {
+                    list.iter().for_each(|(path, shipped)| each(path.as_bytes(), *shipped));
+                    Ok(())
+                };
+                each(&Package {
+                    name: name.as_bytes(),
+                    version: version.as_bytes(),
+                    installed: *installed,
+                    records: super::super::index::key(format!("{list:?}").as_bytes()),
+                    files: &files,
+                })?;
+            }
+            Ok(())
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

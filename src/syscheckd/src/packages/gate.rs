@@ -171,7 +171,8 @@ impl<T> Gate<T> {
         }
         if self.held.is_empty() && !busy {
             events.extend(std::mem::take(&mut self.verdicts).iter().flat_map(summary));
-            events.extend(self.sources.iter_mut().flat_map(|source| source.settle(now)));
+            let judged = !told.is_empty();
+            events.extend(self.sources.iter_mut().flat_map(|source| source.settle(judged, now)));
         }
         (told, events)
     }

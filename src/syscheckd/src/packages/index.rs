@@ -184,7 +184,7 @@ impl Reader<'_> {
     }
 }
 
-fn key(path: &[u8]) -> u64 {
+pub(super) fn key(path: &[u8]) -> u64 {
     let digest: [u8; 32] = Sha256::digest(path).into();
     let (first, _) = digest.split_first_chunk::<8>().expect("a digest has 32 bytes");
     u64::from_be_bytes(*first)

@@ -12,15 +12,36 @@ pub mod database;
 pub mod dpkg;
 pub mod gate;
 pub mod index;
+pub mod rpm;
 
 use std::path::Path;
 
 use database::Database;
 use dpkg::Dpkg;
 pub use gate::{Asked, Gate, Told};
+use rpm::Rpm;
 
-/// The databases of this machine.
-pub fn found() -> Vec<Box<dyn Database>> {
-    let dpkg = Dpkg::at(Path::new("/var/lib/dpkg"), Path::new("/var/log/dpkg.log"));
-    dpkg.into_iter().map(|dpkg| Box::new(dpkg) as Box<dyn Database>).collect()
+/// The databases of this machine; where there are two of them, each speaks for its own packages.
+#[derive(Debug)]
+pub struct Found {
+    /// dpkg's.
+    pub dpkg: Option<Dpkg>,
+    /// rpm's: a program has to be run to ask it.
+    pub rpm: Option<Rpm>,
+}
+
+impl Found {
+    /// Looks where distributions keep them.
+    pub fn here() -> Self {
+        Self {
+            dpkg: Dpkg::at(Path::new("/var/lib/dpkg"), Path::new("/var/log/dpkg.log")),
+            rpm: Rpm::at(Path::new(rpm::PROGRAM), &rpm::FOLDERS.map(Path::new)),
+        }
+    }
+
+    /// As the gate wants them.
+    pub fn databases(self) -> Vec<Box<dyn Database>> {
+        let dpkg = self.dpkg.map(|dpkg| Box::new(dpkg) as Box<dyn Database>);
+        dpkg.into_iter().chain(self.rpm.map(|rpm| Box::new(rpm) as Box<dyn Database>)).collect()
+    }
 }

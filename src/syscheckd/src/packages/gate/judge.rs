@@ -160,3 +160,103 @@ fn is_as(
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::database::double::Double;
+    use super::*;
+
+    const SHA256: [u8; 32] = [7; 32];
+
+    fn shipped(mode: u32) -> Option<Shipped> {
+        Some(Shipped { content: Some(Content::Sha256(SHA256)), mode: Some(mode) })
+    }
+
+    fn sum(mode: u32, uid: u32, sha256: [u8; 32]) -> Vec<u8> {
+        let (mode, uid) = (Some(mode), Some(uid));
+        fim::Attributes { mode, uid, gid: Some(0), sha256: Some(sha256), ..Default::default() }
+            .encode()
+    }
+
+    /// An index of what is said now.
+    fn index(double: &Double) -> Index {
+        let folder = tempfile::tempdir().unwrap();
+        Index::make(double, &folder.path().join("index")).unwrap()
+    }
+
+    #[test]
+    fn a_recorded_mode_is_vouched_for_unless_it_is_dangerous() {
+        const FILE: u32 = 0o100_755;
+        let (double, index) = (Double::default(), index(&Double::default()));
+        let files = [
+            ("/usr/bin/tool", shipped(FILE)),
+            ("/usr/bin/root", shipped(0o104_755)),
+            ("/usr/bin/claimed", None),
+            ("/usr/bin/link", Some(Shipped { content: None, mode: Some(0o120_777) })),
+        ];
+        double.say(vec![("tool", "1", 5, files.to_vec())]);
+        let now = Now::read(&double, &index).unwrap();
+        let before = sum(0o100_644, 0, [1; 32]);
+        for (path, before, after, expected) in [
+            ("tool", None, sum(FILE, 0, SHA256), true),
+            ("tool", Some(&before), sum(FILE, 0, SHA256), true),
+            ("tool", None, sum(FILE, 0, [1; 32]), false),
+            ("tool", None, sum(0o100_700, 0, SHA256), false),
+            ("tool", None, sum(FILE, 1000, SHA256), false),
+            ("tool", None, sum(0o120_777, 0, SHA256), false),
+            ("tool", Some(&before), b"-1".to_vec(), false),
+            ("root", None, sum(0o104_755, 0, SHA256), false),
+            ("root", Some(&sum(0o104_755, 0, [1; 32])), sum(0o104_755, 0, SHA256), true),
+            ("claimed", None, sum(FILE, 0, SHA256), false),
+            ("link", None, sum(0o120_777, 0, [1; 32]), true),
+        ] {
+            let path = format!("/usr/bin/{path}");
+            let before = before.map(Vec::as_slice);
+            let asked = Asked { path: path.as_bytes(), before, now: &after };
+            let (_, vouched) = now.judge(&index, &asked, &mut |_| None).unwrap();
+            assert_eq!(vouched, expected, "{path} {}", String::from_utf8_lossy(&after));
+        }
+    }
+
+    #[test]
+    fn several_of_one_name_are_one_package_with_its_versions() {
+        let double = Double::default();
+        let kernel = |version, installed, path| {
+            ("kernel", version, installed, vec![(path, shipped(0o100_644))])
+        };
+        let (one, two) = (kernel("6.1", 5, "/boot/1"), kernel("6.2", 6, "/boot/2"));
+        let other = ("other", "1", 5, vec![("/other", shipped(0o100_644))]);
+        double.say(vec![one.clone(), two.clone(), other.clone()]);
+        let index = index(&double);
+        let judge = |path: &str, sum: &[u8]| {
+            let now = Now::read(&double, &index).unwrap();
+            now.judge(&index, &Asked { path: path.as_bytes(), before: None, now: sum }, &mut |_| {
+                None
+            })
+        };
+        let file = sum(0o100_644, 0, SHA256);
+        double.say(vec![other.clone(), two.clone(), one]);
+        assert_eq!(judge("/boot/1", &file), None, "in another order, nothing happened");
+        double.say(vec![two, kernel("6.3", 9, "/boot/3"), other]);
+        let text = |text: &str| Some(text.as_bytes().to_vec());
+        let package =
+            Package { name: b"kernel".to_vec(), old: text("6.1,6.2"), new: text("6.2,6.3") };
+        assert_eq!(judge("/boot/1", b"-1"), Some((package.clone(), true)));
+        assert_eq!(judge("/boot/2", b"-1"), Some((package.clone(), false)));
+        assert_eq!(judge("/boot/3", &file), Some((package, true)));
+        assert_eq!(judge("/other", &file), None);
+    }
+
+    #[test]
+    fn what_was_installed_anew_was_in_a_transaction_too() {
+        let double = Double::default();
+        let tool = |installed| vec![("tool", "1", installed, vec![("/tool", shipped(0o100_644))])];
+        double.say(tool(5));
+        let index = index(&double);
+        double.say(tool(6));
+        let file = sum(0o100_644, 0, SHA256);
+        let asked = Asked { path: b"/tool", before: None, now: &file };
+        let verdict = Now::read(&double, &index).unwrap().judge(&index, &asked, &mut |_| None);
+        assert!(verdict.unwrap().1);
+    }
+}

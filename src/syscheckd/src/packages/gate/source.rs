@@ -3,14 +3,14 @@
 //! There are two indexes: of the last transaction, for changes told in realtime, and of the last whole scan, for those that a scan finds.
 //! The records are watched themselves: whoever changes a file and its digest in the records must not be believed.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use fim::note::Package;
 
 use super::super::database::{Database, Mark};
-use super::super::index::Index;
+use super::super::index::{Index, Noted};
 use super::judge::Now;
 use super::{Asked, Digests, TICK};
 
@@ -109,10 +109,11 @@ impl Source {
         newer.or_else(|| since_scan.judge(self.index.as_ref()?, asked, read))
     }
 
-    /// Nothing waits and it is not at work: another transaction begins from here. Gives the events to be told.
-    pub(super) fn settle(&mut self, now: Instant) -> Vec<Vec<u8>> {
+    /// Nothing waits and it is not at work: another transaction begins from here. Gives the events to be told. `judged`: the last change that
+    /// waited is just told; the next transaction may follow at once.
+    pub(super) fn settle(&mut self, judged: bool, now: Instant) -> Vec<Vec<u8>> {
         self.now = None;
-        if self.noted.is_none_or(|noted| now.saturating_duration_since(noted) >= TICK) {
+        if judged || self.noted.is_none_or(|noted| now.saturating_duration_since(noted) >= TICK) {
             self.noted = Some(now);
             let index = self.latest.as_ref().or(self.index.as_ref());
             if self.happened_since(index) && self.failed != Some(self.database.mark()) {
@@ -153,20 +154,62 @@ impl Source {
 
     fn make_index(&mut self, path: &Path) -> Option<Index> {
         let mark = self.database.mark();
-        let made = Index::make(&*self.database, path);
-        let made = made.inspect_err(|error| {
-            let (name, path) = (self.database.name(), path.display());
+        let name = self.database.name();
+        let made = Index::make(&*self.database, path).inspect_err(|error| {
+            let path = path.display();
             log::warn!(
                 "Unable to note in '{path}' which package of {name} owns which file: {error}. Files changed by \
                  package upgrades are told one by one."
             );
         });
         self.failed = made.is_err().then_some(mark);
-        made.ok()
+        let made = made.ok()?;
+        if let Some(known) = self.latest.as_ref().or(self.index.as_ref()) {
+            let rewritten = rewritten(known, &made);
+            let record = |package: &Noted| [name.as_bytes(), b": ", &package.name].concat();
+            self.events.extend(rewritten.map(|package| changed(&record(package))));
+        }
+        Some(made)
     }
+}
+
+/// Packages of which other things are recorded than before, though they were not installed anew.
+fn rewritten<'a>(known: &Index, now: &'a Index) -> impl Iterator<Item = &'a Noted> {
+    let key = |package: &Noted| (package.name.clone(), package.version.clone(), package.installed);
+    let known: HashMap<_, _> =
+        known.packages().iter().map(|package| (key(package), package.records)).collect();
+    let differs = move |package: &&Noted| {
+        known.get(&key(package)).is_some_and(|&records| records != package.records)
+    };
+    now.packages().iter().filter(differs)
 }
 
 fn changed(record: &[u8]) -> Vec<u8> {
     let text = "syscheck-package: package database changed without a transaction: ";
     [text.as_bytes(), &fim::path::printable(record)].concat()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::database::double::Double;
+    use super::*;
+
+    #[test]
+    fn records_that_change_without_an_installation_are_told_once() {
+        let (double, folder) = (Double::default(), tempfile::tempdir().unwrap());
+        double.say(vec![("tool", "1", 5, vec![("/tool", None)]), ("other", "1", 5, vec![])]);
+        let mut source = Source::open(folder.path(), Box::new(double.clone()));
+        assert_eq!(source.settle(true, Instant::now()), [b""; 0]);
+        double.say(vec![
+            ("tool", "1", 5, vec![("/evil", None)]),
+            ("other", "2", 6, vec![("/o", None)]),
+        ]);
+        let events = source.settle(true, Instant::now());
+        let expected =
+            "syscheck-package: package database changed without a transaction: double: tool";
+        assert_eq!(events, [expected.as_bytes()]);
+        assert_eq!(source.settle(true, Instant::now()), [b""; 0]);
+        source.scanned();
+        assert_eq!(source.settle(true, Instant::now()), [b""; 0]);
+    }
 }

@@ -156,6 +156,24 @@ fn what_a_transaction_left_as_shipped_is_one_summary() {
 }
 
 #[test]
+fn a_transaction_right_behind_another_is_one_too() {
+    let mut system = System::new();
+    let mut gate = system.gate();
+    let now = Instant::now();
+    system.turn(&mut gate);
+    system.ship("2.0", &[("/usr/bin/new", "two")]);
+    system.log("upgrade tool:amd64 1.0 2.0");
+    let (two, three) = (sum(FILE, "two"), sum(FILE, "three"));
+    assert_eq!(gate.take(asked("/usr/bin/new", None, &two), "new", now), None);
+    assert_eq!(system.turn(&mut gate).1, ["syscheck-package: tool 1.0 -> 2.0: 1 files as shipped"]);
+
+    system.ship("3.0", &[("/usr/bin/new", "three")]);
+    system.log("upgrade tool:amd64 2.0 3.0");
+    assert_eq!(gate.take(asked("/usr/bin/new", Some(&two), &three), "changed", now), None);
+    assert_eq!(system.turn(&mut gate).1, ["syscheck-package: tool 2.0 -> 3.0: 1 files as shipped"]);
+}
+
+#[test]
 fn what_differs_from_what_was_shipped_is_loud() {
     let mut system = System::new();
     let mut gate = system.gate();
