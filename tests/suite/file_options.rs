@@ -330,6 +330,33 @@ fn the_manager_counts_changes_and_knows_new_files_as_it_is_told_to() {
 }
 
 #[test]
+fn other_options_are_no_change_and_hide_none() {
+    let suite = suite(
+        "<directories check_all=\"yes\">{watched}</directories>",
+        &[("a", "one\n"), ("changes", "one\n"), ("touched", "one\n")],
+    );
+    let filter = suite.root().join("etc/filter");
+    fs::write(&filter, "tr a-z A-Z <\"$1\"\n").expect("write");
+    let entries = [
+        "<directories check_sum=\"yes\" check_inode=\"yes\" report_changes=\"yes\">{watched}</directories>",
+        "<directories check_size=\"yes\" check_perm=\"yes\">{watched}</directories>",
+        "<prefilter_cmd>/bin/sh {root}/etc/filter</prefilter_cmd><directories check_all=\"yes\">{watched}</directories>",
+        "<directories check_all=\"yes\">{watched}</directories>",
+    ];
+    for (round, entry) in entries.iter().enumerate() {
+        suite.configure(&format!("{HEAD}{entry}{END}"));
+        put(&suite, "changes", &"two\n".repeat(round));
+        put(&suite, "touched", "one\n");
+        restart(&suite, "syscheck.sleep=0\n");
+        until_scans(&suite, 1);
+        assert_eq!(names(&alerts(&suite)), ["changes"], "by {entry}: {}", suite.alerts());
+        assert_eq!(suite.account("ossec-syscheckd", "files"), 3);
+        let told = [550, 551, 552].map(|rule| suite.count(rule));
+        assert_eq!(told.iter().sum::<usize>(), round.min(2) + 1, "{}", suite.alerts());
+    }
+}
+
+#[test]
 fn a_log_may_grow() {
     let files = [("log", "one\n"), ("cut", "one\ntwo\n"), ("written", "one\n")];
     let suite =

@@ -107,6 +107,8 @@ pub(crate) enum Reason {
     Package,
     /// It is a log that has grown.
     Grown,
+    /// The host looks at it by other options than before.
+    Options,
     /// A part of an exchange of digests.
     Answer,
 }
@@ -292,8 +294,8 @@ impl FimStore {
             None => first_sight(path, seen, switches),
             Some(known) => judge(path, known, seen, switches),
         };
-        if known.is_some() && notes.grown && verdict.is_growth(seen) {
-            verdict = Verdict::silent(Reason::Grown);
+        if known.is_some() && (notes.grown || notes.options) && verdict.may_be_followed(seen) {
+            verdict = Verdict::silent(if notes.grown { Reason::Grown } else { Reason::Options });
         } else if verdict.is_news() {
             let word = match (&known, &seen.sum) {
                 (Some(_), Sum::Deleted) => "delete",

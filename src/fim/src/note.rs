@@ -5,6 +5,7 @@
 //! @who uid=0 user=root auid=1000 auser=alice pid=4711 exe=/usr/bin/vim ppid=4700 pexe=/bin/bash cmd=vim%20/etc/motd
 //! @package name=openssl old=3.0.1 new=3.0.2
 //! @grown
+//! @options
 //! 1c1
 //! < one
 //! ```
@@ -30,6 +31,8 @@ pub struct Notes {
     pub package: Option<Package>,
     /// It is a log that has grown, as it may (`growing="yes"`): the baseline is to follow, nobody to be told.
     pub grown: bool,
+    /// It was looked at by other options than before, and what both show is the same: the baseline is to follow, nobody to be told.
+    pub options: bool,
 }
 
 /// Who changed a file, as far as the agent could see. Texts are printable: control bytes became `\015`.
@@ -96,6 +99,9 @@ impl Notes {
         if self.grown {
             data.extend_from_slice(b"@grown\n");
         }
+        if self.options {
+            data.extend_from_slice(b"@options\n");
+        }
         data.extend_from_slice(diff.unwrap_or_default());
         Some(data).filter(|data| !data.is_empty())
     }
@@ -106,6 +112,7 @@ impl Notes {
             Some(b"@who") => self.who = Some(Who::read(words)),
             Some(b"@package") => self.package = Package::read(words),
             Some(b"@grown") => self.grown = true,
+            Some(b"@options") => self.options = true,
             _ => (),
         }
     }
@@ -241,10 +248,11 @@ mod tests {
             old: Some(b"3.0.1".to_vec()),
             new: Some(b"3.0.2".to_vec()),
         };
-        let notes = Notes { who: Some(alice()), package: Some(package), grown: true };
+        let notes =
+            Notes { who: Some(alice()), package: Some(package), grown: true, options: true };
         let data = notes.join(Some(b"1c1\n< @who\n")).unwrap();
         let expected = "@who uid=0 user=root auid=1000 auser=alice pid=4711 exe=/usr/bin/vim ppid=4700 pexe=/bin/bash cmd=vim%20100%25%20%c3%a4\n\
-            @package name=openssl old=3.0.1 new=3.0.2\n@grown\n1c1\n< @who\n";
+            @package name=openssl old=3.0.1 new=3.0.2\n@grown\n@options\n1c1\n< @who\n";
         assert_eq!(String::from_utf8_lossy(&data), expected);
         assert_eq!(Notes::split(&data), (notes, Some(&b"1c1\n< @who\n"[..])));
     }

@@ -391,6 +391,15 @@ fn a_log_that_has_grown_is_followed_in_silence_and_its_deletion_is_told() {
 }
 
 #[test]
+fn a_file_that_is_looked_at_by_other_options_is_followed_in_silence() {
+    let mut bench = Bench::new(true, false);
+    bench.file(A);
+    assert_eq!(bench.send(&format!("{B} /etc/x\n@options\n")), swallowed(Reason::Options));
+    assert_eq!(bench.file(B), swallowed(Reason::Unchanged));
+    assert!(matches!(bench.send("-1 /etc/x\n@options\n"), Outcome::Event(_)));
+}
+
+#[test]
 fn attributes_beyond_the_originals_are_told_before_and_after() {
     let mut bench = Bench::new(true, false);
     bench.file(&format!("{A}:ino=7;acl="));

@@ -8,6 +8,12 @@ use fim::Attributes;
 const MD5: u8 = 1;
 const SHA1: u8 = 2;
 const SHA256: u8 = 4;
+const SIZE: u8 = 8;
+const MODE: u8 = 16;
+const OWNER: u8 = 32;
+const GROUP: u8 = 64;
+/// The four bits before it are meant. Older records do not have it: they have all numbers.
+const NUMBERS: u8 = 128;
 
 /// What the last look at a file left behind.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -35,9 +41,14 @@ impl Record {
         let mut bytes = Vec::with_capacity(80 + attributes.extra.len());
         let has = |there: bool, bit: u8| if there { bit } else { 0 };
         bytes.push(
-            has(attributes.md5.is_some(), MD5)
+            NUMBERS
+                | has(attributes.md5.is_some(), MD5)
                 | has(attributes.sha1.is_some(), SHA1)
-                | has(attributes.sha256.is_some(), SHA256),
+                | has(attributes.sha256.is_some(), SHA256)
+                | has(attributes.size.is_some(), SIZE)
+                | has(attributes.mode.is_some(), MODE)
+                | has(attributes.uid.is_some(), OWNER)
+                | has(attributes.gid.is_some(), GROUP),
         );
         bytes.extend_from_slice(&mark.stamp.to_le_bytes());
         bytes.extend_from_slice(&mark.read_at.to_le_bytes());
@@ -61,11 +72,12 @@ impl Record {
         let mode = u32::try_from(take(&mut rest)?).ok()?;
         let uid = u32::try_from(take(&mut rest)?).ok()?;
         let gid = u32::try_from(take(&mut rest)?).ok()?;
+        let has = |bit| there & NUMBERS == 0 || there & bit != 0;
         let attributes = Attributes {
-            size: Some(size),
-            mode: Some(mode),
-            uid: Some(uid),
-            gid: Some(gid),
+            size: has(SIZE).then_some(size),
+            mode: has(MODE).then_some(mode),
+            uid: has(OWNER).then_some(uid),
+            gid: has(GROUP).then_some(gid),
             md5: digest(&mut rest, there & MD5 != 0)?,
             sha1: digest(&mut rest, there & SHA1 != 0)?,
             sha256: digest(&mut rest, there & SHA256 != 0)?,
@@ -142,6 +154,16 @@ mod tests {
         let bytes = record().encode();
         assert_eq!(Record::decode(&bytes), Some(record()));
         assert_eq!(mark(&bytes), Some(record().mark));
+    }
+
+    #[test]
+    fn what_was_not_checked_is_not_there() {
+        let attributes = Attributes { mode: None, gid: None, ..record().attributes };
+        let mut bytes = Record { attributes: attributes.clone(), ..record() }.encode();
+        assert_eq!(Record::decode(&bytes).unwrap().attributes, attributes);
+        bytes[0] &= MD5 | SHA1 | SHA256;
+        let older = Attributes { mode: Some(0), gid: Some(0), ..attributes };
+        assert_eq!(Record::decode(&bytes).unwrap().attributes, older);
     }
 
     #[test]

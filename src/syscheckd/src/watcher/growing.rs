@@ -50,13 +50,17 @@ impl Watcher {
     pub(super) fn grown(&mut self, path: Vec<u8>, record: Record) {
         self.gate.forget(&path);
         if self.is_managers_baseline_known() {
-            let data = Notes { grown: true, ..Notes::default() }.join(None);
-            self.say(Message::File { path, record: Some(record), data });
+            self.say_silently(path, record, Notes { grown: true, ..Notes::default() });
         } else {
             self.counts.received += 1;
             self.counts.filtered += 1;
             self.baseline.follow(path, record);
         }
+    }
+
+    /// The notes ask our manager to follow.
+    pub(super) fn say_silently(&mut self, path: Vec<u8>, record: Record, notes: Notes) {
+        self.say(Message::File { path, record: Some(record), data: notes.join(None) });
     }
 }
 

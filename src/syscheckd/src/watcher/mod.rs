@@ -14,6 +14,7 @@ mod growing;
 mod looks;
 mod message;
 mod news;
+mod options;
 mod requests;
 mod scans;
 

@@ -15,6 +15,7 @@ use super::Watcher;
 use super::growing::Growth;
 use super::looks::upwards;
 use super::message::{Message, sum_of};
+use super::options;
 use crate::baseline::{Mark, Record};
 use crate::hash;
 use crate::packages::gate::{Digests, View};
@@ -108,6 +109,14 @@ impl Watcher {
             }
             self.counts.received += 1;
             self.counts.filtered += 1;
+        } else if self.is_managers_baseline_known()
+            && known.as_ref().is_some_and(|known| options::make_the_difference(known, &record))
+        {
+            self.gate.forget(&path);
+            if let Some(content) = content {
+                self.changes_remember(&path, &content);
+            }
+            self.say_silently(path, record, Notes { options: true, ..Notes::default() });
         } else {
             self.change(path, known, Some(record), content, now);
         }
