@@ -29,6 +29,7 @@ use std::time::{Duration, Instant};
 use settings::Rootcheck;
 
 use crate::pace::Pace;
+pub use crate::packages::Ships;
 pub use crate::scan::Scan;
 pub use crate::scene::Said;
 
@@ -64,11 +65,16 @@ enum Order {
 }
 
 impl Searcher {
-    /// Starts the thread; `root` is the install root.
+    /// Starts the thread; `root` is the install root, `ships` is asked about a file before it is accused.
     ///
     /// # Errors
     /// When the system has no more threads.
-    pub fn start(root: &Path, settings: &Rootcheck, timing: Timing) -> io::Result<Self> {
+    pub fn start(
+        root: &Path,
+        settings: &Rootcheck,
+        timing: Timing,
+        ships: Box<Ships>,
+    ) -> io::Result<Self> {
         let (orders, orders_in) = sync_channel(ORDERS);
         let (findings_out, findings) = sync_channel(FINDINGS);
         let stop = Arc::new(AtomicBool::new(false));
@@ -83,6 +89,7 @@ impl Searcher {
             due,
             last: None,
             said: Said::default(),
+            ships,
         };
         let thread = std::thread::Builder::new().name("rootcheck".to_owned());
         let thread = Some(thread.spawn(move || hand.run())?);
@@ -137,6 +144,7 @@ struct Hand {
     /// When the last scan began.
     last: Option<Instant>,
     said: Said,
+    ships: Box<Ships>,
 }
 
 impl Hand {
@@ -193,6 +201,7 @@ impl Hand {
             root: &self.root,
             pace: Pace::new(self.stop.clone(), self.rest),
             said: &mut self.said,
+            ships: &*self.ships,
             tell: &mut tell,
         };
         scan.run()
@@ -229,7 +238,7 @@ mod tests {
 
     fn start(settings: &Rootcheck, delay: Duration) -> Searcher {
         let timing = Timing { delay, rest: Duration::ZERO };
-        Searcher::start(Path::new("/nowhere"), settings, timing).unwrap()
+        Searcher::start(Path::new("/nowhere"), settings, timing, Box::new(|_, _, _| false)).unwrap()
     }
 
     fn next(searcher: &Searcher) -> String {
@@ -265,7 +274,9 @@ mod tests {
         // Slow: a rest after each thousand numbers.
         settings.checks.pids = true;
         let timing = Timing { delay: Duration::ZERO, rest: Duration::from_secs(5) };
-        let searcher = Searcher::start(Path::new("/nowhere"), &settings, timing).unwrap();
+        let searcher =
+            Searcher::start(Path::new("/nowhere"), &settings, timing, Box::new(|_, _, _| false))
+                .unwrap();
         assert_eq!(next(&searcher), "Starting rootcheck scan.");
         drop(searcher);
         assert!(began.elapsed() < Duration::from_secs(4));

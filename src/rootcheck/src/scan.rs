@@ -12,6 +12,7 @@ use crate::grammar::policy::Policy;
 use crate::grammar::rootkits::Rootkits;
 use crate::grammar::trojans::Trojans;
 use crate::pace::{Pace, Stopped};
+use crate::packages::Ships;
 use crate::scene::{Said, Scene, whole};
 
 /// The manager keeps times in whole seconds: what a scan found is to be older than its end.
@@ -27,6 +28,8 @@ pub struct Scan<'a> {
     pub pace: Pace,
     /// What was said in the log before.
     pub said: &'a mut Said,
+    /// Asked about a file before it is accused.
+    pub ships: &'a Ships,
     /// Takes each message for the manager.
     pub tell: &'a mut dyn FnMut(Vec<u8>) -> Result<(), Stopped>,
 }
@@ -43,6 +46,7 @@ impl Scan<'_> {
             root: self.root.to_owned(),
             pace: self.pace,
             said: self.said,
+            ships: self.ships,
             tell: self.tell,
         };
         log::info!(target: "rootcheck", "Starting rootcheck scan.");

@@ -16,6 +16,7 @@ use sha2::Sha256;
 
 use crate::grammar::without_slashes;
 use crate::pace::{Pace, Stopped};
+use crate::packages::Ships;
 
 /// Largest file whose digests are told.
 const MAX_DIGESTED: u64 = 1 << 30;
@@ -33,6 +34,7 @@ pub(crate) struct Scene<'a> {
     pub(crate) root: PathBuf,
     pub(crate) pace: Pace,
     pub(crate) said: &'a mut Said,
+    pub(crate) ships: &'a Ships,
     /// Takes a finding.
     pub(crate) tell: &'a mut dyn FnMut(Vec<u8>) -> Result<(), Stopped>,
 }

@@ -40,6 +40,7 @@ pub(crate) fn told_of(
         root: root.to_owned(),
         pace: Pace::new(Arc::default(), Duration::ZERO),
         said: &mut Said::default(),
+        ships: &|_, _, _| false,
         tell: &mut |text| {
             found.push(String::from_utf8(text).unwrap());
             Ok(())

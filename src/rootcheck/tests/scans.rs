@@ -67,6 +67,7 @@ impl Bench {
             root: &self.root(),
             pace: Pace::new(std::sync::Arc::default(), Duration::ZERO),
             said: &mut Said::default(),
+            ships: &|_, _, _| false,
             tell: &mut |text| {
                 found.push(String::from_utf8(text).unwrap());
                 Ok(())

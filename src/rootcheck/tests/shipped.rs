@@ -166,6 +166,7 @@ fn this_machine() {
         root: root.path(),
         pace: Pace::new(std::sync::Arc::default(), Duration::from_millis(10)),
         said: &mut Said::default(),
+        ships: &|_, _, _| false,
         tell: &mut |text| {
             println!("{:>6.1?} {}", began.elapsed(), String::from_utf8_lossy(&text));
             Ok(())

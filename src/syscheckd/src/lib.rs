@@ -35,6 +35,7 @@ use sys::fanotify::Fanotify;
 
 use crate::baseline::Baseline;
 use crate::changes::{Limits, Store};
+use crate::packages::rpm::Rpm;
 use crate::packages::{Found, Gate};
 use crate::schedule::Moment;
 use crate::watcher::{Counts, Parts, Watcher};
@@ -93,11 +94,12 @@ fn run(start: Start) -> Result<(), Failure> {
     // The queue's reader may come later than we: until then only signals are served.
     let Some(link) = connect(&mut daemon, baseline)? else { return Ok(()) };
     let reload_asked = link.reload_asked;
+    let rpm = sources.packages.as_ref().and_then(|found| found.rpm.clone());
     let mut watcher = start_watcher(&daemon, &settings, link, sources)?;
     if settings.syscheck.directories.iter().any(|directory| directory.options.realtime) {
         log::info!("Who changed a file: {}.", watcher.who());
     }
-    let searcher = start_rootcheck(&daemon, &settings)?;
+    let searcher = start_rootcheck(&daemon, &settings, rpm)?;
     if reload_asked {
         reload(&mut daemon, &mut watcher, &searcher, any);
     }
@@ -270,11 +272,19 @@ fn start_watcher(
         .map_err(|error| Failure::new(None, format!("Could not begin to watch files: {error}.")))
 }
 
-fn start_rootcheck(daemon: &Daemon, settings: &Settings) -> Result<Searcher, Failure> {
+fn start_rootcheck(
+    daemon: &Daemon,
+    settings: &Settings,
+    rpm: Option<Rpm>,
+) -> Result<Searcher, Failure> {
     let delay = Duration::from_secs(daemon.options().number("syscheck.sleep"));
     // The option is meant as seconds after each process; as milliseconds after each thousand it spares the machine enough.
     let rest = Duration::from_millis(5 * daemon.options().number("rootcheck.sleep"));
-    Searcher::start(daemon.root(), &rootcheck_settings(settings), Timing { delay, rest })
+    let ships = move |path: &Path, md5, sha256| {
+        rpm.as_ref().is_some_and(|rpm| rpm.ships(path, md5, sha256))
+    };
+    let (timing, settings) = (Timing { delay, rest }, rootcheck_settings(settings));
+    Searcher::start(daemon.root(), &settings, timing, Box::new(ships))
         .map_err(|error| Failure::new(None, format!("Could not start rootcheck: {error}.")))
 }
 
