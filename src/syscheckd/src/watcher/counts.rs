@@ -9,8 +9,10 @@ pub struct Counts {
     pub filtered: u64,
     /// Reached their end at the manager.
     pub forwarded: u64,
-    /// On their way there, or held while a package manager is at work.
+    /// On their way there.
     pub pending: u64,
+    /// Changes that wait until a package manager is done; counted as received when they are told.
+    pub held: u64,
     /// Whole scans.
     pub scans: u64,
     /// Files whose content could not be read.
@@ -47,12 +49,13 @@ pub struct Counts {
 
 impl Counts {
     /// For [`runtime::Daemon::write_state`].
-    pub fn lines(&self) -> [(&'static str, u64); 20] {
+    pub fn lines(&self) -> [(&'static str, u64); 21] {
         [
             ("received", self.received),
             ("filtered", self.filtered),
             ("forwarded", self.forwarded),
             ("pending", self.pending),
+            ("held", self.held),
             ("scans", self.scans),
             ("unreadable", self.unreadable),
             ("overflows", self.overflows),

@@ -316,6 +316,7 @@ impl Watcher {
         Counts {
             pending: (self.sender.pending() + self.outbox.len()) as u64,
             forwarded: self.counts.forwarded - self.sender.pending() as u64,
+            held: self.gate.held() as u64,
             files: self.baseline.len() as u64,
             watched,
             unwatched,

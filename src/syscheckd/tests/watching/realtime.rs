@@ -1,14 +1,19 @@
 //! What is found at once.
 
 use std::fs;
+use std::io;
 use std::os::unix::fs::PermissionsExt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use settings::Directory;
-use syscheckd::watcher::Watcher;
+use syscheckd::packages::Gate;
+use syscheckd::packages::database::{Database, Mark, Package};
+use syscheckd::watcher::{Parts, Watcher};
 use syscheckd::worker::Pacing;
 
-use crate::bench::{Bench, moment, names, parts, turn_until};
+use crate::bench::{Bench, moment, names, parts, started, turn_until};
 
 #[test]
 fn realtime_tells_each_change_once_without_a_scan() {
@@ -124,4 +129,59 @@ fn lost_events_are_made_up_for_by_a_scan() {
     assert_eq!(told.len(), 8000);
     assert!(told.values().all(|counts| *counts == (1, 0)));
     assert_eq!(watcher.counts().scans, 1, "no scan of everything");
+}
+
+/// A package manager with nothing to its name, that is at work until it is told to stop.
+#[derive(Debug)]
+struct Busy(Arc<AtomicBool>);
+
+impl Database for Busy {
+    fn name(&self) -> &'static str {
+        "none"
+    }
+
+    fn is_busy(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    fn mark(&self) -> Mark {
+        Mark::default()
+    }
+
+    fn each(&self, _: &mut dyn FnMut(&Package<'_>) -> io::Result<()>) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn what_waits_at_the_gate_and_goes_while_events_are_lost_is_never_told() {
+    let limit = fs::read_to_string("/proc/sys/fs/inotify/max_queued_events").unwrap();
+    if limit.trim().parse::<u64>().unwrap() > 20_000 {
+        println!("skipped: the kernel's queue holds {limit} events");
+        return;
+    }
+    let bench = Bench::new(true);
+    let is_busy = Arc::new(AtomicBool::new(true));
+    let gate = Gate::open(&bench.root(), vec![Box::new(Busy(is_busy.clone()))]);
+    let parts = Parts { gate, ..parts(&bench.root()) };
+    let mut watcher = started(&bench.root(), &bench.syscheck, parts);
+    turn_until(&mut watcher, |watcher| watcher.is_idle() && watcher.counts().scans == 1);
+    bench.told();
+    fs::create_dir(bench.path("new")).unwrap();
+    for name in ["sub/gone", "new/gone", "stays"] {
+        bench.write(name, "x");
+    }
+    turn_until(&mut watcher, |watcher| watcher.counts().held == 3);
+
+    for number in 0..6000 {
+        bench.write(&format!("file{number}"), "x");
+        fs::remove_file(bench.path(&format!("file{number}"))).unwrap();
+    }
+    fs::remove_file(bench.path("sub/gone")).unwrap();
+    fs::remove_dir_all(bench.path("new")).unwrap();
+    turn_until(&mut watcher, |watcher| watcher.counts().overflows == 1);
+    turn_until(&mut watcher, |watcher| watcher.counts().held == 1);
+    is_busy.store(false, Ordering::Relaxed);
+    turn_until(&mut watcher, Watcher::is_idle);
+    assert_eq!(bench.told(), names(&[("stays", (1, 0))]));
 }
