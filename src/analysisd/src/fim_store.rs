@@ -222,6 +222,7 @@ impl FimStore {
                 let (notes, diff) = Notes::split(data);
                 let seen = Seen { sum, text, who: notes.who.as_ref(), diff };
                 let said = Said { location, name: &name, now };
+                self.refresh(&name)?;
                 self.compare(&said, &path, &seen, &notes, data)
             }
         }
@@ -327,8 +328,9 @@ impl FimStore {
         Ok(verdict.outcome)
     }
 
-    /// A database and its file; read when it is not in memory yet, or was emptied by an administrator's tool since.
-    fn database(&mut self, name: &[u8]) -> Result<(&mut Database, &File), StoreError> {
+    /// Reads the database when it is not in memory yet, or was emptied by an administrator's tool since. Once a message and no more:
+    /// else what was learned from the old one would be noted in the new one.
+    fn refresh(&mut self, name: &[u8]) -> Result<(), StoreError> {
         let shown = files::path_of(&self.directory, name);
         let failed = |source| StoreError::new("read", &shown, source);
         let waits = self.dirty.contains(name);
@@ -348,13 +350,21 @@ impl FimStore {
             }
             database.recall_marker(&self.folder, name);
             if let Some(resync) = self.resyncs.get_mut(name) {
-                resync.forget();
+                resync.restart(self.latest);
             }
             if database.needs_flush() {
                 self.dirty.insert(name.to_vec());
             }
             self.databases.insert(name.to_vec(), database);
         }
+        Ok(())
+    }
+
+    /// A database that was [refreshed](Self::refresh), and its file.
+    fn database(&mut self, name: &[u8]) -> Result<(&mut Database, &File), StoreError> {
+        let failed =
+            |source| StoreError::new("read", &files::path_of(&self.directory, name), source);
+        let file = self.open.file(&self.folder, name).map_err(failed)?;
         Ok((self.databases.entry(name.to_vec()).or_default(), file))
     }
 }

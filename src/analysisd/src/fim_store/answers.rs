@@ -21,6 +21,7 @@ impl FimStore {
         name: &[u8],
         now: i64,
     ) -> Result<Outcome, StoreError> {
+        self.refresh(name)?;
         let (database, _) = self.database(name)?;
         let is_unfilled = database.is_empty() && !database.is_completed();
         let mut request = None;
@@ -52,9 +53,11 @@ impl FimStore {
             return Ok(Outcome::Swallowed(Reason::Answer));
         }
         // Notices that an administrator has cleared it: then a digest is welcome at once.
-        self.database(name)?;
+        self.refresh(name)?;
         let has_room = !matches!(answer, Answer::Digest(_)) || self.has_room(name, now);
         let resync = self.resyncs.entry(name.to_vec()).or_default();
+        // The end of a listing that nobody asked for, or of one into a baseline that was cleared meanwhile, completes nothing.
+        let is_asked = matches!(answer, Answer::Digest(_)) || !resync.is_through();
         let mut events = Vec::new();
         match answer {
             Answer::Begin(bucket) => {
@@ -84,7 +87,7 @@ impl FimStore {
                 })?;
             }
         }
-        if self.resyncs.get(name).is_some_and(Resync::is_through) {
+        if is_asked && self.resyncs.get(name).is_some_and(Resync::is_through) {
             self.mark_completed(name)?;
             self.ask_next(name, now);
         }

@@ -148,6 +148,15 @@ impl Resync {
         self.asked_at = None;
     }
 
+    /// The baseline here was emptied or replaced. What was being listed into it is to be asked for again, and fills it in silence.
+    pub(super) fn restart(&mut self, now: i64) {
+        if !self.is_through() {
+            *self = Self::default();
+            self.await_first_scan(now);
+        }
+        self.forget();
+    }
+
     /// A listing begins.
     pub(super) fn begin(&mut self, bucket: u8, now: i64) {
         self.heard(now);

@@ -3,7 +3,7 @@
 //! One datagram a request: `digest`, `resend 17,203`, `scan`, `pause`, `resume`. A manager that asks for a digest is one of ours, and gets
 //! differences only from then on; to any other everything is told once more after each start, as OSSEC's agents do.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::time::{Duration, Instant};
 
@@ -19,6 +19,8 @@ const UNASKED: &str = "unasked";
 const PATIENCE: u8 = 3;
 /// One digest in this time.
 const DIGEST_EVERY: Duration = Duration::from_secs(10);
+/// Files told once more in one turn.
+const AT_ONCE: usize = 8192;
 /// Longest request.
 const MAX_REQUEST: usize = 4096;
 /// Requests taken in one turn.
@@ -28,6 +30,9 @@ const PER_TURN: usize = 16;
 pub fn manager_is_ours(baseline: &mut Baseline) {
     baseline.remember(UNASKED, &[0]);
 }
+
+/// A path and its sum.
+type Listed = (Vec<u8>, Vec<u8>);
 
 /// What is asked and not answered yet.
 #[derive(Debug, Default)]
@@ -134,8 +139,8 @@ impl Watcher {
     fn answer_one(&mut self, now: Instant) -> io::Result<()> {
         if let Some(folder) = self.requests.folders.pop_front() {
             self.say_folder_again(&folder)?;
-        } else if let Some(bucket) = self.requests.buckets.pop_front() {
-            self.say_bucket_again(bucket)?;
+        } else if !self.requests.buckets.is_empty() {
+            self.say_buckets_again()?;
         } else if self.requests.digest {
             let last = self.requests.digest_told;
             if last.is_none_or(|last| now.saturating_duration_since(last) >= DIGEST_EVERY) {
@@ -156,19 +161,26 @@ impl Watcher {
         Ok(())
     }
 
-    fn say_bucket_again(&mut self, bucket: u8) -> io::Result<()> {
-        let mut files = Vec::new();
+    /// As many buckets as hold [`AT_ONCE`] files or so: each time goes through the whole baseline.
+    fn say_buckets_again(&mut self) -> io::Result<()> {
+        let share = AT_ONCE * digest::BUCKETS / self.baseline.len().max(1);
+        let share = share.clamp(1, self.requests.buckets.len());
+        let buckets = self.requests.buckets.drain(..share);
+        let mut listings: BTreeMap<u8, Vec<Listed>> =
+            buckets.map(|bucket| (bucket, Vec::new())).collect();
         self.baseline.each(|path, record| {
-            if digest::bucket(&fim::path::escape(path)) == bucket {
+            if let Some(files) = listings.get_mut(&digest::bucket(&fim::path::escape(path))) {
                 files.push((path.to_vec(), record.attributes.encode()));
             }
         })?;
-        let count = files.len() as u64;
-        self.say(Message::Word(Answer::Begin(bucket).to_message()));
-        for (path, sum) in files {
-            self.say_again(path, sum);
+        for (bucket, files) in listings {
+            let count = files.len() as u64;
+            self.say(Message::Word(Answer::Begin(bucket).to_message()));
+            for (path, sum) in files {
+                self.say_again(path, sum);
+            }
+            self.say(Message::Word(Answer::End { bucket, files: count }.to_message()));
         }
-        self.say(Message::Word(Answer::End { bucket, files: count }.to_message()));
         Ok(())
     }
 

@@ -79,6 +79,11 @@ impl Bench {
     fn scan(&mut self) -> usize {
         self.now += 3600;
         self.say(b"syscheck-db-completed");
+        self.exchange()
+    }
+
+    /// Everything that is asked is answered.
+    fn exchange(&mut self) -> usize {
         let mut asked = 0;
         loop {
             let requests = self.store.take_requests();
@@ -150,6 +155,50 @@ fn a_baseline_that_was_cleared_comes_back_in_silence() {
     bench.file("/later", A, true);
     let expected = [(FimKind::Changed, "/f7".to_owned()), (FimKind::New, "/later".to_owned())];
     assert_eq!(bench.events, expected);
+}
+
+#[test]
+fn a_clear_in_the_middle_of_a_message_is_noticed_with_the_next_one() {
+    let mut bench = Bench::new();
+    bench.file("/a", A, true);
+    bench.scan();
+    // A digest that agrees with the old baseline; before its verdict is noted the administrator clears it.
+    bench.store.refresh(WEB).unwrap();
+    bench.clear();
+    bench.store.mark_completed(WEB).unwrap();
+    bench.store.flush().unwrap();
+    assert!(bench.scan() > 1);
+    assert_eq!(bench.events, []);
+}
+
+#[test]
+fn a_clear_in_the_middle_of_a_listing_leads_to_another_one_in_silence() {
+    let mut bench = Bench::new();
+    let paths: Vec<String> = (0..40).map(|n| format!("/f{n}")).collect();
+    paths.iter().for_each(|path| bench.file(path, A, true));
+    bench.scan();
+    paths.iter().for_each(|path| bench.file(path, B, false));
+    bench.now += 3600;
+    bench.say(b"syscheck-db-completed");
+    bench.store.take_requests();
+    bench.answer(Request::Digest);
+    let requests = bench.store.take_requests();
+    let [(_, Request::Resend(buckets))] = &requests[..] else { panic!("{requests:?}") };
+    for (number, bucket) in buckets.iter().enumerate() {
+        if number == 10 {
+            bench.events.clear();
+            bench.clear();
+        }
+        bench.list(bucket);
+    }
+    // The tool asks, too.
+    bench.now += 10;
+    bench.answer(Request::Digest);
+    assert!(bench.exchange() > 0);
+    assert_eq!(bench.events, []);
+    assert_eq!(bench.scan(), 1, "in agreement");
+    bench.file("/later", A, true);
+    assert_eq!(bench.events, [(FimKind::New, "/later".to_owned())]);
 }
 
 #[test]
