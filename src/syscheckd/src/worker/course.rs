@@ -3,13 +3,12 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
-use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use settings::CheckOptions;
 
 use super::hand::Stopped;
-use super::pool::{AHEAD, Item, Seen};
+use super::pool::{AHEAD, Item, Opened, Seen};
 use super::walk::Walk;
 use crate::baseline::Mark;
 use crate::look::Sight;
@@ -25,8 +24,8 @@ pub(super) struct Course {
     pub folders: Vec<Vec<u8>>,
     /// What waits, in the order of the walk.
     pub steps: VecDeque<Step>,
-    /// Of the looks among the steps, what was seen so far.
-    sights: VecDeque<Option<io::Result<Sight>>>,
+    /// Of the looks among the steps, what was seen so far; see [`Seen`].
+    sights: VecDeque<Option<Option<io::Result<Sight>>>>,
     /// Number of the first of these.
     first: u64,
 }
@@ -45,8 +44,7 @@ pub(super) enum Step {
 
 /// A folder that was listed.
 pub(super) struct Folder {
-    pub path: Vec<u8>,
-    pub opened: Arc<OwnedFd>,
+    pub opened: Arc<Opened>,
     /// What was listed.
     pub names: Vec<Vec<u8>>,
     /// What is remembered and was not listed.
@@ -64,7 +62,7 @@ impl Course {
     /// What the threads are asked for next; its step is to follow.
     pub(super) fn item(
         &mut self,
-        folder: Arc<OwnedFd>,
+        folder: Arc<Opened>,
         name: Vec<u8>,
         options: CheckOptions,
     ) -> Item {
@@ -148,12 +146,16 @@ impl Walk<'_> {
             Some(Step::End(folder)) => self.end_folder(entry, folder),
             Some(Step::Look { was_known, now }) => {
                 course.first += 1;
-                let sight = course.sights.pop_front().flatten();
-                if let (Some(path), Some(sight)) = (self.hand.ended_first(), sight) {
-                    let found = self.saw(entry, &path, now, sight)?;
-                    course.folders.extend(self.found(entry, path, was_known, found)?);
+                let sight = course.sights.pop_front().flatten().flatten();
+                match (self.hand.ended_first(), sight) {
+                    (Some(path), Some(sight)) => {
+                        let found = self.saw(entry, &path, now, sight)?;
+                        course.folders.extend(self.found(entry, path, was_known, found)?);
+                        Ok(())
+                    }
+                    (Some(path), None) => self.look_anew(&path),
+                    (None, _) => Ok(()),
                 }
-                Ok(())
             }
             None => Ok(()),
         }

@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 
 use crossbeam_channel::{Receiver, Sender, bounded};
+use rustix::fs::{Stat, fstat, stat};
 use settings::CheckOptions;
 
 use crate::look::{Besides, Sight, look};
@@ -23,11 +24,27 @@ const PER_CORE: usize = 4;
 /// No disk is faster with more.
 const MOST: usize = 16;
 
+/// A folder that is gone through.
+pub(super) struct Opened {
+    pub fd: OwnedFd,
+    /// Where it was when it was opened.
+    pub path: Vec<u8>,
+}
+
+impl Opened {
+    /// Whether it still bears this path.
+    pub(super) fn is_there(&self) -> bool {
+        let place = |stat: Stat| (stat.st_dev, stat.st_ino);
+        let (here, there) = (fstat(&self.fd), stat(self.path.as_slice()));
+        matches!((here, there), (Ok(here), Ok(there)) if place(here) == place(there))
+    }
+}
+
 /// A file to be looked at.
 pub(super) struct Item {
     /// Comes back with what was seen.
     pub number: u64,
-    pub folder: Arc<OwnedFd>,
+    pub folder: Arc<Opened>,
     pub name: Vec<u8>,
     pub options: CheckOptions,
 }
@@ -35,7 +52,8 @@ pub(super) struct Item {
 /// What was seen.
 pub(super) struct Seen {
     pub number: u64,
-    pub sight: io::Result<Sight>,
+    /// `None` when the folder was moved meanwhile: it may be of a file at another path.
+    pub sight: Option<io::Result<Sight>>,
 }
 
 /// The threads. Dropping it gives up what is being read, and waits for their end.
@@ -107,13 +125,29 @@ fn work(items: &Receiver<Item>, seen: &Sender<Vec<Seen>>, threads: usize, stop: 
                 return;
             }
             let Item { number, folder, name, options } = item;
-            let sight = look(&*folder, &name, &options, Besides::default(), &mut || !stopped());
-            sights.push(Seen { number, sight });
+            let sight = look(&folder.fd, &name, &options, Besides::default(), &mut || !stopped());
+            sights.push((folder, Seen { number, sight: Some(sight) }));
         }
+        let sights = drop_moved(sights);
         if seen.send(sights).is_err() {
             return;
         }
     }
+}
+
+/// Drops what was seen in folders that were moved. Files of a folder come together.
+fn drop_moved(sights: Vec<(Arc<Opened>, Seen)>) -> Vec<Seen> {
+    let mut last: Option<(Arc<Opened>, bool)> = None;
+    let keep = |(folder, mut seen): (Arc<Opened>, Seen)| {
+        let known = last.as_ref().filter(|(last, _)| Arc::ptr_eq(last, &folder));
+        let is_there = known.map_or_else(|| folder.is_there(), |(_, is_there)| *is_there);
+        if !is_there {
+            seen.sight = None;
+        }
+        last = Some((folder, is_there));
+        seen
+    };
+    sights.into_iter().map(keep).collect()
 }
 
 #[cfg(test)]
@@ -121,12 +155,18 @@ mod tests {
     use super::*;
     use std::collections::BTreeSet;
     use std::fs;
+    use std::path::Path;
 
     fn options() -> CheckOptions {
         CheckOptions { size: true, sha256: true, ..CheckOptions::default() }
     }
 
-    fn ask(pool: &Pool, folder: &Arc<OwnedFd>, names: impl IntoIterator<Item = String>) {
+    fn open(path: &Path) -> Arc<Opened> {
+        let fd = OwnedFd::from(fs::File::open(path).unwrap());
+        Arc::new(Opened { fd, path: path.to_str().unwrap().as_bytes().to_vec() })
+    }
+
+    fn ask(pool: &Pool, folder: &Arc<Opened>, names: impl IntoIterator<Item = String>) {
         for (number, name) in (0..).zip(names) {
             let (folder, name) = (folder.clone(), name.into_bytes());
             pool.ask(Item { number, folder, name, options: options() });
@@ -140,14 +180,14 @@ mod tests {
         for name in names().skip(1) {
             fs::write(folder.path().join(&name), &name).unwrap();
         }
-        let opened = Arc::new(OwnedFd::from(fs::File::open(folder.path()).unwrap()));
+        let opened = open(folder.path());
         let pool = Pool::start(3).unwrap();
         ask(&pool, &opened, names());
         let mut numbers = BTreeSet::new();
         while numbers.len() < AHEAD {
             for Seen { number, sight } in pool.seen().recv().unwrap() {
                 assert!(numbers.insert(number));
-                match sight {
+                match sight.unwrap() {
                     Ok(Sight::File { attributes, .. }) => {
                         let len = format!("f{number}").len() as u64;
                         assert_eq!(attributes.size, Some(len));
@@ -159,11 +199,26 @@ mod tests {
     }
 
     #[test]
+    fn what_was_seen_in_a_folder_that_was_moved_does_not_count() {
+        let folder = tempfile::tempdir().unwrap();
+        let [old, new] = ["old", "new"].map(|name| folder.path().join(name));
+        fs::create_dir(&old).unwrap();
+        fs::write(old.join("f"), "f").unwrap();
+        let opened = open(&old);
+        fs::rename(&old, &new).unwrap();
+        let pool = Pool::start(1).unwrap();
+        ask(&pool, &opened, ["f".to_owned()]);
+        assert!(pool.seen().recv().unwrap().iter().all(|seen| seen.sight.is_none()));
+        ask(&pool, &open(&new), ["f".to_owned()]);
+        assert!(pool.seen().recv().unwrap().iter().all(|seen| seen.sight.is_some()));
+    }
+
+    #[test]
     fn a_huge_file_is_given_up_when_the_scan_is() {
         let folder = tempfile::tempdir().unwrap();
         // It takes hours to read.
         fs::File::create(folder.path().join("f")).unwrap().set_len(1 << 42).unwrap();
-        let opened = Arc::new(OwnedFd::from(fs::File::open(folder.path()).unwrap()));
+        let opened = open(folder.path());
         let pool = Pool::start(2).unwrap();
         ask(&pool, &opened, ["f".to_owned()]);
         drop(pool);

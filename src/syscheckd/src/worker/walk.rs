@@ -14,7 +14,7 @@ use rustix::fs::{Dir, FileType};
 
 use super::course::{Course, Folder, Step};
 use super::hand::{Hand, Stopped};
-use super::pool::Pool;
+use super::pool::{Opened, Pool};
 use super::{News, Place, Scan, Scope};
 use crate::baseline::{Mark, Reader};
 use crate::look::{
@@ -195,6 +195,7 @@ impl<'a> Walk<'a> {
         match open_parent(entry, path) {
             Ok((folder, name)) => {
                 let known = self.remembered.as_ref().and_then(|known| known.file(path));
+                let folder = Opened { fd: folder, path: split(path).0.to_vec() };
                 match self.look_at(entry, &Arc::new(folder), name, path, known, None)? {
                     Found::Folder => {
                         self.hand.tell(News::Gone(path.to_vec()))?;
@@ -246,15 +247,15 @@ impl<'a> Walk<'a> {
         let opened =
             open_root(&entry.path).and_then(|root| open_below(root, relative(&entry.path, folder)));
         let opened = match opened {
-            Ok(opened) => Arc::new(opened),
+            Ok(fd) => Arc::new(Opened { fd, path: folder.to_vec() }),
             Err(error) => return Ok(Err(error)),
         };
         let plan = self.hand.plan.clone();
-        if plan.skip_nfs && is_network(&opened) {
+        if plan.skip_nfs && is_network(&opened.fd) {
             self.blind.push(folder.to_vec());
             return Ok(Ok(()));
         }
-        if is_kernel_view(&opened) && !is_of_kernel_view(entry) {
+        if is_kernel_view(&opened.fd) && !is_of_kernel_view(entry) {
             // What is remembered below is looked at: something was mounted over it.
             let path = String::from_utf8_lossy(folder);
             log::debug!("not entered, since the kernel makes it up: '{path}'");
@@ -263,7 +264,7 @@ impl<'a> Walk<'a> {
         if entry.options.realtime {
             self.hand.watch(folder);
         }
-        let listing = match list(&opened, &plan, entry, folder) {
+        let listing = match list(&opened.fd, &plan, entry, folder) {
             Ok(listing) => listing,
             Err(error) => return Ok(Err(error)),
         };
@@ -282,7 +283,7 @@ impl<'a> Walk<'a> {
                     self.hand.rest_if_due(self.pace)?;
                     found
                 }
-                FileType::Unknown if matches!(glance(&opened, name), Ok(Glance::Folder)) => {
+                FileType::Unknown if matches!(glance(&opened.fd, name), Ok(Glance::Folder)) => {
                     Found::Folder
                 }
                 _ => Found::Nothing,
@@ -295,7 +296,7 @@ impl<'a> Walk<'a> {
         // The last in is the first out.
         course.folders.extend(below.into_iter().rev());
         let names = listing.into_iter().map(|(name, _)| name).collect();
-        let folder = Folder { path: folder.to_vec(), opened, names, missing: known, done };
+        let folder = Folder { opened, names, missing: known, done };
         self.end_in_turn(entry, folder, course)?;
         Ok(Ok(()))
     }
@@ -317,15 +318,16 @@ impl<'a> Walk<'a> {
 
     /// All files of a folder were told.
     pub(super) fn end_folder(&mut self, entry: &Entry, folder: Folder) -> Result<(), Stopped> {
-        let Folder { path, opened, names, missing, done } = folder;
+        let Folder { opened, names, missing, done } = folder;
+        let path = &opened.path;
         if !done {
-            self.look_at_missing(&path, missing.into_keys())?;
-            if self.pace != Pace::WatchOnly && !is_at(&opened, &path) {
+            self.look_at_missing(path, missing.into_keys())?;
+            if self.pace != Pace::WatchOnly && !opened.is_there() {
                 // It was moved meanwhile: what was said of its files was said under a path that is not theirs.
-                self.look_at_missing(&path, names.into_iter())?;
+                self.look_at_missing(path, names.into_iter())?;
             }
         }
-        self.say_place(entry, path)
+        self.say_place(entry, path.clone())
     }
 
     /// What is remembered of a folder's files, which counts as met from now on.
@@ -387,7 +389,7 @@ impl<'a> Walk<'a> {
     fn look_at(
         &mut self,
         entry: &Entry,
-        folder: &Arc<OwnedFd>,
+        folder: &Arc<Opened>,
         name: &[u8],
         path: &[u8],
         known: Option<Mark>,
@@ -395,7 +397,7 @@ impl<'a> Walk<'a> {
     ) -> Result<Found, Stopped> {
         self.hand.supersede(path);
         if !entry.wants(path) {
-            return match glance(folder, name) {
+            return match glance(&folder.fd, name) {
                 Ok(Glance::Folder) => Ok(Found::Folder),
                 _ => self.told(News::Unwanted(path.to_vec())),
             };
@@ -408,7 +410,7 @@ impl<'a> Walk<'a> {
             && known.options == entry.fingerprint
             && !self.hand.plan.is_due(path, known.read_at, now)
         {
-            match glance(folder, name) {
+            match glance(&folder.fd, name) {
                 Ok(Glance::Folder) => return Ok(Found::Folder),
                 Ok(Glance::File(stamp)) if stamp == known.stamp => {
                     progress.add(&progress.unchanged, 1);
@@ -435,7 +437,7 @@ impl<'a> Walk<'a> {
         let besides = Besides { content, prefix, filter };
         let (pace, hand) = (self.pace, &mut *self.hand);
         let mut pause = || hand.rest_within_file(pace).is_ok();
-        let sight = look(folder, name, &entry.options, besides, &mut pause);
+        let sight = look(&folder.fd, name, &entry.options, besides, &mut pause);
         if self.hand.ended_last() {
             return Ok(Found::Told);
         }
@@ -502,13 +504,6 @@ fn list(
     }
     names.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
     Ok(names)
-}
-
-/// Whether an opened folder still bears this path.
-fn is_at(opened: &OwnedFd, path: &[u8]) -> bool {
-    let place = |stat: rustix::fs::Stat| (stat.st_dev, stat.st_ino);
-    let (here, there) = (rustix::fs::fstat(opened), rustix::fs::stat(path));
-    matches!((here, there), (Ok(here), Ok(there)) if place(here) == place(there))
 }
 
 /// Whether a walk comes to `one` before `other`: by their parts, a folder before what is below it.
