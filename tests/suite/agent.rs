@@ -5,7 +5,7 @@ use std::fs::{self, OpenOptions};
 use std::io::Write;
 use std::net::UdpSocket;
 
-use crate::harness::Suite;
+use crate::harness::{Suite, append};
 
 const SERVER: &str = "<ossec_config>
   <global><logall>yes</logall></global>
@@ -74,6 +74,54 @@ fn a_line_on_the_agent_becomes_an_alert_of_the_manager_and_the_response_comes_ba
     agent.until("the response", || agent.read("tmp/noted").starts_with("add - 203.0.113.9 "));
     agent.until("the accounts", || agent.account("ossec-agentd", "responses") == 1);
     assert_eq!(agent.account("ossec-agentd", "rejected"), 0);
+}
+
+#[test]
+fn what_the_manager_has_in_agent_conf_for_an_agent_holds_there_and_is_followed() {
+    let (server, agent) = pair();
+    let folder = agent.watched().join("central");
+    fs::create_dir(&folder).expect("folder");
+    let share = |name: &str, log: &str| {
+        let conf = format!(
+            "<agent_config name=\"{name}\" os=\"Linux\">
+               <syscheck>
+                 <disabled>no</disabled>
+                 <directories check_all=\"yes\" realtime=\"yes\">{}</directories>
+               </syscheck>
+               <localfile><log_format>syslog</log_format><location>{}/{log}</location></localfile>
+               <localfile><log_format>command</log_format><command>touch {}/ran</command></localfile>
+             </agent_config>\n",
+            folder.display(),
+            agent.watched().display(),
+            agent.watched().display()
+        );
+        fs::write(server.root().join("etc/shared/agent.conf"), conf).expect("agent.conf");
+    };
+    share("db", "other.log");
+    server.start();
+    agent.start();
+    agent.until("the shared file", || !agent.read("etc/shared/agent.conf").is_empty());
+    share("^web", "central.log");
+    let watches = format!("INFO: Monitoring directory: '{}'", folder.display());
+    agent.until("syscheckd to follow", || agent.log().contains(&watches));
+    agent.until("its scan", || agent.log().contains("Real time file monitoring started."));
+    fs::write(folder.join("passwd"), "one\n").expect("write");
+    let log = agent.watched().join("central.log");
+    append(&log, b"");
+    let reads = format!("Analyzing file: '{}'", log.display());
+    agent.until("logcollector to follow", || agent.log().contains(&reads));
+    append(&log, format!("{FAILED}\n").as_bytes());
+    server.until_alert(5716, &format!("{}/central.log", agent.watched().display()));
+    // The first scan may have met it or not; whichever, what comes now is a change.
+    server.until("the baseline", || {
+        let database = server.read("queue/syscheck/(web01) any->syscheck");
+        database.contains("/central/passwd\n")
+    });
+    fs::write(folder.join("passwd"), "one, two\n").expect("write");
+    server.until_alert(550, "/central/passwd'");
+    assert!(!agent.watched().join("ran").exists(), "the manager names no commands");
+    assert!(agent.log().contains("Remote commands are not accepted from the manager."));
+    assert!(!agent.log().contains("other.log"), "{}", agent.log());
 }
 
 #[test]

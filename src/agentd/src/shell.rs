@@ -15,7 +15,7 @@ use settings::Client;
 use wire::control::{FromAgent, ToAgent};
 use wire::datagram::{MAX_DATAGRAM, Rejection};
 use wire::digest::Md5Hex;
-use wire::keepalive::{self, Report};
+use wire::keepalive::Report;
 use wire::key::Method;
 use wire::ours::{Mark, State, ToOurs};
 
@@ -49,8 +49,6 @@ const RETRY: Duration = Duration::from_secs(1);
 const BUSY_RETRY: Duration = Duration::from_millis(5);
 /// How long the end waits for the ack that confirms what was sent.
 const LAST_ACK: Duration = Duration::from_secs(1);
-/// As `system_and_version` of a manager splits it.
-const PRODUCT: &str = concat!("Oxsec HIDS v", env!("CARGO_PKG_VERSION"));
 
 /// Everything that is open.
 #[derive(Debug)]
@@ -371,8 +369,7 @@ impl Shell {
             fs::read(self.root.join(SHARED).join(name)).ok().map(|bytes| Md5Hex::of(&bytes))
         };
         let (agent_conf, merged) = (sum("agent.conf"), sum(MERGED));
-        let system =
-            keepalive::system(uname().as_ref().map(|f| f.each_ref().map(|s| &**s)), PRODUCT);
+        let system = agents::local::system();
         let mut tail = Vec::new();
         self.mark.write(&mut tail);
         if let Some(last) = self.line.as_ref().and_then(|line| self.speaker.heard(line.server)) {
@@ -692,11 +689,4 @@ fn is_busy(error: &io::Error) -> bool {
 /// Seconds since 1970.
 fn epoch() -> u32 {
     u32::try_from(runtime::clock::now()).unwrap_or_default()
-}
-
-fn uname() -> Option<[String; 5]> {
-    let uname = rustix::system::uname();
-    let fields =
-        [uname.sysname(), uname.nodename(), uname.release(), uname.version(), uname.machine()];
-    Some(fields.map(|field| field.to_string_lossy().into_owned()))
 }

@@ -5,11 +5,13 @@
 //! queue/rids/001               6:128:                               what was received      Received
 //! queue/rids/sender_counter    9:4096:                              what was sent          SendCounter
 //! queue/agent-info/web01-any   Linux web01 ... - OSSEC HIDS v4.2.0  last sign of life      info
+//! etc/shared/agent.conf        <agent_config name="web">...         what an agent adds         Central
 //! queue/ossec/.agent_info      web01\n-\n001\n-\n                   an agent of itself     LocalInfo
 //! ```
 //! Formats as OSSEC 4.3.0 reads and writes them. Nothing here logs: errors say what, where and why, without a key.
 
 pub mod address;
+pub mod central;
 pub mod counters;
 pub mod identity;
 pub mod info;
@@ -22,6 +24,7 @@ pub mod table;
 pub mod watch;
 
 pub use address::Address;
+pub use central::Central;
 pub use counters::{Received, SendCounter};
 pub use identity::{AgentId, AgentName};
 pub use info::Status;

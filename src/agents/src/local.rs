@@ -55,6 +55,18 @@ impl LocalInfo {
     }
 }
 
+/// As agents call themselves.
+const PRODUCT: &str = concat!("Oxsec HIDS v", env!("CARGO_PKG_VERSION"));
+
+/// This host as it is told to the manager, and as `os=` of agent.conf chooses by: `Linux web01 6.1.0 #1 SMP x86_64 - Oxsec HIDS v0.1.0`.
+pub fn system() -> String {
+    let uname = rustix::system::uname();
+    let fields =
+        [uname.sysname(), uname.nodename(), uname.release(), uname.version(), uname.machine()];
+    let fields = fields.map(|field| field.to_string_lossy());
+    wire::keepalive::system(Some(fields.each_ref().map(|field| &**field)), PRODUCT)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

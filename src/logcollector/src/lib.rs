@@ -37,6 +37,8 @@ use std::os::fd::AsFd;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
+use agents::Central;
+use agents::central::AGENT_CONF;
 use ipc::Sender;
 use runtime::{Capability, Daemon, Failure, Privilege, Program, Sandbox, Signal, Start};
 use rustix::process::{Resource, getrlimit, setrlimit};
@@ -70,11 +72,18 @@ pub fn main() -> ExitCode {
 }
 
 fn run(start: Start) -> Result<(), Failure> {
-    let settings = load(&start)?;
+    let commands = start.options().flag("logcollector.remote_commands");
+    let mut central = Central::new(start.root(), start.config(), commands);
+    let (settings, wrong) = central.load_at_start()?;
+    settings.warnings.iter().for_each(|warning| log::warn!("{warning}"));
     if start.test_only() {
-        return Ok(());
+        return wrong.map_or(Ok(()), |wrong| Err(wrong.into()));
     }
     let mut daemon = start.enter()?;
+    if let Some(wrong) = wrong {
+        wrong.log();
+        log::error!("'{AGENT_CONF}' is not taken on: this host's own ossec.conf holds.");
+    }
     daemon.require_writable(&["queue/logcollector"])?;
     raise_file_limit();
     let needs = Needs::of(&settings);
@@ -84,16 +93,10 @@ fn run(start: Start) -> Result<(), Failure> {
     let mut collector = Collector::new(outbox, notices()?, host_name(), Instant::now());
     collector.configure(&settings.localfiles, Instant::now());
     daemon.ready();
-    collect(&mut daemon, &mut collector, needs);
+    collect(&mut daemon, &mut collector, &mut central, needs);
     collector.stop(Instant::now() + STOP_TIME);
     write_state(&daemon, &collector);
     Ok(())
-}
-
-fn load(start: &Start) -> Result<Settings, Failure> {
-    let settings = settings::load(start.config())?;
-    settings.warnings.iter().for_each(|warning| log::warn!("{warning}"));
-    Ok(settings)
 }
 
 /// What the sources need besides reading files.
@@ -209,20 +212,24 @@ fn host_name() -> Vec<u8> {
 }
 
 /// Collects until it is told to stop.
-fn collect(daemon: &mut Daemon, collector: &mut Collector, needs: Needs) {
+fn collect(daemon: &mut Daemon, collector: &mut Collector, central: &mut Central, needs: Needs) {
     let mut state_at = Instant::now();
     loop {
         let now = Instant::now();
         if now >= state_at {
             write_state(daemon, collector);
             state_at = now + STATE_EVERY;
+            if central.has_changed() {
+                log::info!("What the manager has in '{AGENT_CONF}' for this host has changed.");
+                reload(daemon, collector, central, needs);
+            }
         }
         collector.turn(now);
         collector.wait(daemon.signals().as_fd(), state_at);
         for signal in daemon.signals().take() {
             match signal {
                 Signal::Stop(_) => return,
-                Signal::Reload => reload(daemon, collector, needs),
+                Signal::Reload => reload(daemon, collector, central, needs),
                 Signal::Child => {}
             }
         }
@@ -230,12 +237,13 @@ fn collect(daemon: &mut Daemon, collector: &mut Collector, needs: Needs) {
 }
 
 /// Takes on the changed configuration; a bad one changes nothing.
-fn reload(daemon: &mut Daemon, collector: &mut Collector, granted: Needs) {
+fn reload(daemon: &mut Daemon, collector: &mut Collector, central: &mut Central, granted: Needs) {
     if let Err(failure) = daemon.reload_options() {
         log::error!("{failure}");
     }
-    match settings::load(daemon.config()) {
+    match central.load() {
         Ok(settings) => {
+            settings.warnings.iter().for_each(|warning| log::warn!("{warning}"));
             collector.configure(&settings.localfiles, Instant::now());
             if Needs::of(&settings).exceeds(granted) {
                 log::warn!(

@@ -3,6 +3,7 @@
 //! [`load`] reads every section of `ossec.conf`; what a daemon gets from it can't be out of range, and a name that is
 //! not known is an error with file, line and the nearest known name. [`InternalOptions`] are the tunables.
 
+mod agent_conf;
 mod error;
 pub mod glob;
 mod internal_options;
@@ -20,6 +21,7 @@ use xml::Element;
 use crate::report::Report;
 use crate::section::Section;
 
+pub use agent_conf::AgentIdentity;
 pub use error::{ConfigError, ConfigErrors};
 pub use internal_options::InternalOptions;
 pub use lists::{compiled_path, read_list};
@@ -80,30 +82,13 @@ pub fn load(path: &Path) -> Result<Settings, ConfigErrors> {
 /// # Errors
 /// As [`load`].
 pub fn parse(text: &[u8], file: &Path) -> Result<Settings, ConfigErrors> {
-    check(raw::some_roots(text, file)?, file, "ossec_config", &|_| true)
+    check(raw::some_roots(text, file)?, file)
 }
 
-/// Checks the text of an `agent.conf`: the `<agent_config>` blocks for which `applies` says so.
-///
-/// # Errors
-/// As [`load`]; blocks that do not apply are not looked into.
-pub fn parse_agent_config(
-    text: &[u8],
-    file: &Path,
-    applies: &dyn Fn(&Element) -> bool,
-) -> Result<Settings, ConfigErrors> {
-    check(raw::roots(text, file)?, file, "agent_config", applies)
-}
-
-fn check(
-    roots: Vec<Element>,
-    file: &Path,
-    root_name: &str,
-    applies: &dyn Fn(&Element) -> bool,
-) -> Result<Settings, ConfigErrors> {
+fn check(roots: Vec<Element>, file: &Path) -> Result<Settings, ConfigErrors> {
     let mut report = Report::new(file);
     let mut settings = Settings::default();
-    for element in raw::sections(roots, root_name, applies, &mut report) {
+    for element in raw::sections(roots, "ossec_config", &|_| true, &mut report) {
         match Section::of(&element.name) {
             Some(section) => section.read(element, &mut settings, &mut report),
             None => report.unknown(&element, &Section::names()),

@@ -92,9 +92,6 @@ fn agent_blocks_belong_into_agent_conf_only() {
         <agent_config name=\"x\"><nonsense/></agent_config>";
     let error = settings::parse(text, Path::new("x")).unwrap_err().to_string();
     assert!(error.starts_with("(1230) Invalid element in the configuration: 'agent_config'."));
-    let linux = |block: &xml::Element| block.attribute("os") == Some(b"Linux");
-    let settings = settings::parse_agent_config(text, Path::new("x"), &linux).unwrap();
-    assert!(settings.syscheck.disabled);
 }
 
 #[test]

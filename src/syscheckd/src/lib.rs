@@ -27,6 +27,8 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use agents::Central;
+use agents::central::AGENT_CONF;
 use ipc::{Sender, paths};
 use rootcheck::{Searcher, Timing};
 use runtime::{Capability, Daemon, Failure, Privilege, Program, Sandbox, Signal, Start};
@@ -47,6 +49,9 @@ const STATE: &str = "queue/syscheckd";
 /// Where `report_changes` keeps contents.
 const CONTENTS: &str = "queue/diff/local";
 
+/// How often the manager's part of the configuration is looked at.
+const LOOK_EVERY: Duration = Duration::from_secs(2);
+
 static PROGRAM: Program = Program {
     name: "ossec-syscheckd",
     about: "watches files for changes",
@@ -64,11 +69,16 @@ pub fn main() -> ExitCode {
 }
 
 fn run(start: Start) -> Result<(), Failure> {
-    let settings = settings::load(start.config())?;
+    let mut central = Central::new(start.root(), start.config(), false);
+    let (settings, wrong) = central.load_at_start()?;
     if start.test_only() {
-        return Ok(());
+        return wrong.map_or(Ok(()), |wrong| Err(wrong.into()));
     }
     let mut daemon = start.enter()?;
+    if let Some(wrong) = wrong {
+        wrong.log();
+        log::error!("'{AGENT_CONF}' is not taken on: this host's own ossec.conf holds.");
+    }
     daemon.require_writable(&[STATE, CONTENTS, "var/run"])?;
     if let Err(error) = sys::process::run_as_batch() {
         log::debug!("not scheduled as a batch job: {error}");
@@ -95,36 +105,50 @@ fn run(start: Start) -> Result<(), Failure> {
     let Some(link) = connect(&mut daemon, baseline)? else { return Ok(()) };
     let reload_asked = link.reload_asked;
     let rpm = sources.packages.as_ref().and_then(|found| found.rpm.clone());
-    let mut watcher = start_watcher(&daemon, &settings, link, sources)?;
+    let watcher = start_watcher(&daemon, &settings, link, sources)?;
     if settings.syscheck.directories.iter().any(|directory| directory.options.realtime) {
         log::info!("Who changed a file: {}.", watcher.who());
     }
     let searcher = start_rootcheck(&daemon, &settings, rpm)?;
+    let mut work = Work { watcher, searcher, central, any };
     if reload_asked {
-        reload(&mut daemon, &mut watcher, &searcher, any);
+        work.reload();
     }
-    watch(&mut daemon, &mut watcher, &searcher, any)
+    watch(&mut daemon, &mut work)
+}
+
+/// What goes on until the end.
+struct Work {
+    watcher: Watcher,
+    searcher: Searcher,
+    central: Central,
+    /// We may run any program.
+    any: bool,
 }
 
 /// Turns until told to stop.
-fn watch(
-    daemon: &mut Daemon,
-    watcher: &mut Watcher,
-    searcher: &Searcher,
-    any: bool,
-) -> Result<(), Failure> {
+fn watch(daemon: &mut Daemon, work: &mut Work) -> Result<(), Failure> {
     let mut written = (Instant::now(), Counts::default());
+    let mut looked = Instant::now();
     loop {
         for signal in daemon.signals().take() {
             match signal {
                 Signal::Stop(_) => {
-                    write_accounts(daemon, &watcher.counts());
+                    write_accounts(daemon, &work.watcher.counts());
                     return Ok(());
                 }
-                Signal::Reload => reload(daemon, watcher, searcher, any),
+                Signal::Reload => work.reload(),
                 _ => {}
             }
         }
+        if looked.elapsed() >= LOOK_EVERY {
+            looked = Instant::now();
+            if work.central.has_changed() {
+                log::info!("What the manager has in '{AGENT_CONF}' for this host has changed.");
+                work.reload();
+            }
+        }
+        let watcher = &mut work.watcher;
         if !watcher.turn(&now()) {
             return Err(Failure::new(
                 None,
@@ -132,10 +156,10 @@ fn watch(
             ));
         }
         if watcher.take_run_asked() {
-            searcher.run_now();
+            work.searcher.run_now();
         }
         while watcher.takes_notes() {
-            let Some(finding) = searcher.finding() else { break };
+            let Some(finding) = work.searcher.finding() else { break };
             watcher.note(finding);
         }
         let counts = watcher.counts();
@@ -147,26 +171,29 @@ fn watch(
     }
 }
 
-/// `any`: we may run any program.
-fn reload(daemon: &mut Daemon, watcher: &mut Watcher, searcher: &Searcher, any: bool) {
-    let mut settings = match settings::load(daemon.config()) {
-        Ok(settings) => settings,
-        Err(errors) => {
-            errors.log();
-            log::error!("Configuration not reloaded: going on with the old one.");
-            return;
+impl Work {
+    fn reload(&mut self) {
+        let mut settings = match self.central.load() {
+            Ok(settings) => settings,
+            Err(errors) => {
+                errors.log();
+                log::error!("Configuration not reloaded: going on with the old one.");
+                return;
+            }
+        };
+        if !self.any && settings.syscheck.prefilter_cmd.take().is_some() {
+            log::warn!(
+                "prefilter_cmd: is run from the next start on; until then we may not run it."
+            );
         }
-    };
-    if !any && settings.syscheck.prefilter_cmd.take().is_some() {
-        log::warn!("prefilter_cmd: is run from the next start on; until then we may not run it.");
-    }
-    match watcher.reload(&settings.syscheck, &now()) {
-        Ok(()) => {
-            searcher.reload(&rootcheck_settings(&settings));
-            log::info!("Configuration reloaded.");
-            describe(&settings);
+        match self.watcher.reload(&settings.syscheck, &now()) {
+            Ok(()) => {
+                self.searcher.reload(&rootcheck_settings(&settings));
+                log::info!("Configuration reloaded.");
+                describe(&settings);
+            }
+            Err(error) => log::error!("Configuration not reloaded: {error}."),
         }
-        Err(error) => log::error!("Configuration not reloaded: {error}."),
     }
 }
 
