@@ -39,6 +39,8 @@ mod monitord;
 mod nothing_lost;
 #[path = "suite/packages.rs"]
 mod packages;
+#[path = "suite/read_only.rs"]
+mod read_only;
 #[path = "suite/recorded_files.rs"]
 mod recorded_files;
 #[path = "suite/reload.rs"]

@@ -6,6 +6,7 @@
 //! whole at any kill; each write is synchronised with the disk, so a power cut leaves an older state, never a broken one.
 //!
 //! After a failed write (a full disk) redb refuses everything, reading too: the file is opened anew at once, and what was to be written waits.
+//! On a file system that has become read-only no write is begun, so that what is known can be read all the time.
 //!
 //! | table | key | value |
 //! |---|---|---|
@@ -18,7 +19,7 @@ mod reader;
 mod record;
 mod undo;
 
-use std::cell::OnceCell;
+use std::cell::{Cell, OnceCell};
 use std::collections::HashMap;
 use std::collections::hash_map::RandomState;
 use std::fs;
@@ -28,6 +29,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use redb::{Database, ReadableDatabase, ReadableTable, ReadableTableMetadata, TableDefinition};
+use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, UTIME_NOW, utimensat};
 
 use crate::plan::split;
 
@@ -66,6 +68,8 @@ pub struct Baseline {
     state: Vec<(&'static str, Vec<u8>)>,
     marked_written: u64,
     len: u64,
+    /// It was said since the last commit that nothing can be read.
+    unread_said: Cell<bool>,
 }
 
 struct Change {
@@ -115,6 +119,7 @@ impl Baseline {
             state: Vec::new(),
             marked_written: 0,
             len: 0,
+            unread_said: Cell::new(false),
         };
         let known = baseline.number("stream")?;
         baseline.marked = baseline.number("marked")?.unwrap_or(0);
@@ -201,7 +206,12 @@ impl Baseline {
             return waiting.clone();
         }
         self.look_up(path).unwrap_or_else(|error| {
-            log::error!("The baseline cannot be read: {error}. '{}' is taken as new.", shown(path));
+            if !self.unread_said.replace(true) {
+                log::error!(
+                    "The baseline cannot be read: {error}. '{}' is taken as new, and so are others until it can be.",
+                    shown(path)
+                );
+            }
             None
         })
     }
@@ -306,7 +316,8 @@ impl Baseline {
     /// Gives back room in the file that nothing needs any more, when that is a good part of it. Takes a moment.
     pub fn compact(&mut self) {
         self.snapshot.take();
-        if self.is_wasteful().unwrap_or(false)
+        if self.ask_whether_writable().is_ok()
+            && self.is_wasteful().unwrap_or(false)
             && let Some(database) = &mut self.database
             && let Err(error) = database.compact()
         {
@@ -346,6 +357,7 @@ impl Baseline {
 
     /// Writes everything that waits, and drops the undo of all batches up to this number.
     fn commit_dropping(&mut self, upto: u64) -> io::Result<()> {
+        self.ask_whether_writable()?;
         // A snapshot would keep the pages that are about to become free.
         self.snapshot.take();
         if self.database.is_none() {
@@ -353,12 +365,21 @@ impl Baseline {
         }
         let len = self.write(upto).inspect_err(|_| self.open_anew())?;
         self.len = len;
+        self.unread_said.set(false);
         self.marked_written = self.marked;
         self.waiting.clear();
         self.told = 0;
         self.overlay.clear();
         self.state.clear();
         Ok(())
+    }
+
+    /// Fails where nothing can be written: on a file system that has become read-only. After a commit that failed the file would have to
+    /// be opened anew, which such a file system does not permit, and nothing would be known.
+    fn ask_whether_writable(&self) -> io::Result<()> {
+        let now = Timespec { tv_sec: 0, tv_nsec: UTIME_NOW };
+        let times = Timestamps { last_access: now, last_modification: now };
+        Ok(utimensat(CWD, &self.path, &times, AtFlags::empty())?)
     }
 
     /// Gives the number of files then.

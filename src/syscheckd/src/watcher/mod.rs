@@ -459,8 +459,11 @@ impl Watcher {
             self.last_flush = begun.elapsed();
             match flushed {
                 Ok(()) => {
-                    // A scan meanwhile had nothing to compare with.
-                    self.requested |= std::mem::take(&mut self.write_failed);
+                    if std::mem::take(&mut self.write_failed) {
+                        log::info!("'queue/syscheckd/baseline.redb' can be written again.");
+                        // A scan meanwhile had nothing to compare with.
+                        self.requested = true;
+                    }
                 }
                 Err(error) if !self.write_failed => {
                     self.write_failed = true;
