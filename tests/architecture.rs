@@ -126,3 +126,35 @@ fn every_entry_of_the_manifest_lies_in_a_folder_of_the_manifest() {
         );
     }
 }
+
+/// All text of our programs but of the crate that knows the table.
+fn sources(folder: &Path, text: &mut String) {
+    for entry in std::fs::read_dir(folder).expect("folder") {
+        let path = entry.expect("entry").path();
+        if path.is_dir() && !path.ends_with("src/settings") {
+            sources(&path, text);
+        } else if path.extension().is_some_and(|kind| kind == "rs") {
+            text.push_str(&std::fs::read_to_string(&path).expect("source"));
+        }
+    }
+}
+
+#[test]
+fn each_internal_option_has_an_effect_or_says_that_it_has_none() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut text = String::new();
+    sources(&root.join("src"), &mut text);
+    let shipped = include_str!("../internal_options.conf");
+    for option in settings::OPTIONS {
+        let key = option.key;
+        let before = shipped.split(&format!("\n{key}=")).next().expect("what stands before it");
+        let comment: Vec<&str> =
+            before.lines().rev().take_while(|line| line.starts_with('#')).collect();
+        let has_none = comment.iter().any(|line| line.contains("effect"));
+        let is_used = text.contains(&format!("\"{key}\""));
+        assert_ne!(
+            has_none, is_used,
+            "{key}: used {is_used}, its comment says it has none: {has_none}"
+        );
+    }
+}

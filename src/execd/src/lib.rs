@@ -31,7 +31,7 @@ use crate::runner::TIME_LIMIT;
 static PROGRAM: Program = Program {
     name: "ossec-execd",
     about: "runs active responses, and takes them back",
-    debug_option: None,
+    debug_option: Some("execd.debug"),
     privilege: Privilege::Root { group: "ossec", keep: &[] },
 };
 
