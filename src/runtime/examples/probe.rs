@@ -1,7 +1,7 @@
 //! A daemon that tries, once confined, what it must not be able to do, and reports how that went.
 //!
 //! `tests/life.rs` runs it as a real process. `PROBE` chooses a variation: `root` stays root with one capability,
-//! `program` may run one program, `old-kernel` hides Landlock from itself, `panic` lets a thread panic.
+//! `program` may run two programs, `old-kernel` hides Landlock from itself, `panic` lets a thread panic.
 
 use std::env;
 use std::fs;
@@ -37,7 +37,7 @@ fn run(start: Start) -> Result<(), Failure> {
     }
     let mut daemon = start.enter()?;
     daemon.require_writable(&["queue/probe"])?;
-    let exec: &[&str] = if variation("program") { &["/bin/true"] } else { &[] };
+    let exec: &[&str] = if variation("program") { &["/bin/true", "/bin/sleep"] } else { &[] };
     daemon.confine(&Sandbox { write: &["queue/probe"], exec, ..Sandbox::default() })?;
     let folder = daemon.root().join("queue/probe");
     fs::write(folder.join("report"), report(daemon.root()))
@@ -67,6 +67,7 @@ fn report(root: &Path) -> String {
         ("root", root.display().to_string()),
         ("run a program", outcome(Command::new("/bin/true").status())),
         ("run another program", outcome(Command::new("/bin/ls").status())),
+        ("end a program", outcome(end_a_program())),
         ("network socket", outcome(UdpSocket::bind("127.0.0.1:0"))),
         ("write outside", outcome(fs::write(root.join("etc/mark"), "x"))),
         ("read options", outcome(fs::read(root.join("etc/internal_options.conf")))),
@@ -76,6 +77,12 @@ fn report(root: &Path) -> String {
     ];
     let tried: String = tried.iter().map(|(what, how)| format!("{what}: {how}\n")).collect();
     tried + &status
+}
+
+fn end_a_program() -> io::Result<()> {
+    let mut child = Command::new("/bin/sleep").arg("1000").spawn()?;
+    child.kill()?;
+    child.wait().map(|_| ())
 }
 
 fn outcome<T>(tried: io::Result<T>) -> String {

@@ -370,6 +370,7 @@ fn only_the_programs_that_were_declared_are_run() {
         return;
     }
     assert_eq!(field(&report, "run a program"), "done");
+    assert_eq!(field(&report, "end a program"), "done");
     assert_eq!(field(&report, "run another program"), "PermissionDenied");
     assert_eq!(field(&report, "write outside"), "PermissionDenied");
 }
