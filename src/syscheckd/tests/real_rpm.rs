@@ -22,7 +22,7 @@ fn has_rpm() -> bool {
 }
 
 fn must(command: &mut Command) {
-    let output = command.output().unwrap();
+    let output = command.output().expect("it starts");
     assert!(output.status.success(), "{command:?}: {output:?}");
 }
 
@@ -34,7 +34,7 @@ fn build(folder: &Path, tree: &Path) {
          %files\n%defattr(-,root,root)\n{0}/\n%ghost {0}/claimed\n",
         tree.display()
     );
-    fs::write(folder.join("probe.spec"), spec).unwrap();
+    fs::write(folder.join("probe.spec"), spec).expect("spec");
     must(
         Command::new("rpmbuild")
             .args(["-bb", "--define", &format!("_topdir {}", folder.join("built").display())])

@@ -127,6 +127,8 @@ pub(super) mod double {
     pub(crate) struct Double {
         pub(crate) packages: std::rc::Rc<std::cell::RefCell<Vec<One>>>,
         pub(crate) mark: std::rc::Rc<std::cell::Cell<u64>>,
+        /// How often it was read.
+        pub(crate) read: std::rc::Rc<std::cell::Cell<u64>>,
     }
 
     impl Double {
@@ -151,6 +153,7 @@ pub(super) mod double {
         }
 
         fn each(&self, each: &mut dyn FnMut(&Package<'_>) -> io::Result<()>) -> io::Result<()> {
+            self.read.set(self.read.get() + 1);
             for (name, version, installed, list) in &*self.packages.borrow() {
                 let files = |each: &mut dyn FnMut(&[u8], Option<Shipped>)| {
                     list.iter().for_each(|(path, shipped)| each(path.as_bytes(), *shipped));

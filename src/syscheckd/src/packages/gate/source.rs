@@ -14,7 +14,7 @@ use super::super::index::{Index, Noted};
 use super::judge::Now;
 use super::{Asked, Digests, TICK};
 
-/// How often all records are looked at.
+/// How often all records are looked at; what was read of them is kept no longer.
 const EVERY: Duration = Duration::from_secs(60);
 
 #[derive(Debug)]
@@ -25,8 +25,7 @@ pub(super) struct Source {
     index: Option<Index>,
     /// As of the last transaction, if there was one since.
     latest: Option<Index>,
-    /// What changed since either index.
-    now: Option<(Now, Option<Now>)>,
+    now: Option<Changes>,
     /// It was seen at work since the index was made.
     was_busy: bool,
     noted: Option<Instant>,
@@ -35,6 +34,15 @@ pub(super) struct Source {
     looked: Option<Instant>,
     said: HashSet<(Vec<u8>, u64)>,
     events: Vec<Vec<u8>>,
+}
+
+/// What changed since either index.
+#[derive(Debug)]
+struct Changes {
+    mark: Mark,
+    read: Instant,
+    since_scan: Now,
+    since_latest: Option<Now>,
 }
 
 impl Source {
@@ -89,35 +97,46 @@ impl Source {
         asked: &Asked<'_>,
         read: &mut dyn FnMut(&[u8]) -> Option<Digests>,
     ) -> Option<(Package, bool)> {
-        if self.now.is_none() {
-            let since = |index: &Index| {
-                let now = Now::read(&*self.database, index);
-                now.unwrap_or_else(|error| {
-                    let name = self.database.name();
-                    log::warn!(
-                        "Unable to read the records of {name}: {error}. Nothing is taken for a change by a \
-                         package upgrade."
-                    );
-                    Now::default()
-                })
-            };
-            self.now = Some((since(self.index.as_ref()?), self.latest.as_ref().map(since)));
+        let index = self.index.as_ref()?;
+        let mark = self.database.mark();
+        if self.now.as_ref().is_none_or(|changes| changes.mark != mark) {
+            self.now = Some(Changes {
+                mark,
+                read: Instant::now(),
+                since_scan: self.changes_since(index, mark),
+                since_latest: self.latest.as_ref().map(|latest| self.changes_since(latest, mark)),
+            });
         }
-        let (since_scan, since_latest) = self.now.as_ref()?;
-        let newer = self.latest.as_ref().zip(since_latest.as_ref());
+        let changes = self.now.as_ref()?;
+        let newer = self.latest.as_ref().zip(changes.since_latest.as_ref());
         let newer = newer.and_then(|(latest, now)| now.judge(latest, asked, read));
-        newer.or_else(|| since_scan.judge(self.index.as_ref()?, asked, read))
+        newer.or_else(|| changes.since_scan.judge(index, asked, read))
+    }
+
+    fn changes_since(&self, index: &Index, mark: Mark) -> Now {
+        if index.mark == mark {
+            return Now::default();
+        }
+        Now::read(&*self.database, index).unwrap_or_else(|error| {
+            let name = self.database.name();
+            log::warn!(
+                "Unable to read the records of {name}: {error}. Nothing is taken for a change by a package upgrade."
+            );
+            Now::default()
+        })
     }
 
     /// Nothing waits and it is not at work: another transaction begins from here. Gives the events to be told. `judged`: the last change that
     /// waited is just told; the next transaction may follow at once.
     pub(super) fn settle(&mut self, judged: bool, now: Instant) -> Vec<Vec<u8>> {
-        self.now = None;
+        // While files come and go it is not read anew for each, but it is not kept for days either.
+        self.now.take_if(|changes| changes.read.elapsed() >= EVERY);
         if judged || self.noted.is_none_or(|noted| now.saturating_duration_since(noted) >= TICK) {
             self.noted = Some(now);
             let index = self.latest.as_ref().or(self.index.as_ref());
             if self.happened_since(index) && self.failed != Some(self.database.mark()) {
                 self.latest = self.make_index(&self.path.with_extension("latest"));
+                self.now = None;
             }
         }
         std::mem::take(&mut self.events)
@@ -127,7 +146,7 @@ impl Source {
     pub(super) fn scanned(&mut self) {
         if self.index.is_none() || self.happened_since_scan() {
             self.index = self.make_index(&self.path.clone());
-            self.latest = None;
+            (self.latest, self.now) = (None, None);
             self.was_busy = false;
             self.looked = None;
             self.said.clear();
@@ -211,5 +230,27 @@ mod tests {
         assert_eq!(source.settle(true, Instant::now()), [b""; 0]);
         source.scanned();
         assert_eq!(source.settle(true, Instant::now()), [b""; 0]);
+    }
+
+    #[test]
+    fn after_a_transaction_records_are_read_once_and_for_the_next_index() {
+        let (double, folder) = (Double::default(), tempfile::tempdir().unwrap());
+        let mut source = Source::open(folder.path(), Box::new(double.clone()));
+        source.settle(true, Instant::now());
+        double.say(vec![("tool", "1", 5, vec![("/tool", None)])]);
+        double.read.set(0);
+        for name in ["/tool", "/new", "/newer"] {
+            let asked = Asked { path: name.as_bytes(), before: None, now: b"1:33188:0:0:a:b" };
+            let verdict = source.judge(&asked, &mut |_| None);
+            assert_eq!(verdict.map(|(_, vouched)| vouched), (name == "/tool").then_some(false));
+        }
+        source.settle(true, Instant::now());
+        assert_eq!(double.read.get(), 2);
+        for _ in 0..3 {
+            let asked = Asked { path: b"/newest", before: None, now: b"1:33188:0:0:a:b" };
+            assert!(source.judge(&asked, &mut |_| None).is_none());
+            source.settle(true, Instant::now());
+        }
+        assert_eq!(double.read.get(), 3);
     }
 }
