@@ -202,16 +202,26 @@ fn each_attribute_beyond_ossecs_is_told_where_it_is_checked() {
     assert_eq!(told.len(), unable.iter().filter(|check| check.is_empty()).count() + 5, "{told:?}");
 }
 
-#[test]
-fn what_is_left_out_is_not_told() {
-    let suite = suite(
-        "<directories check_all=\"yes\" restrict=\".conf$|^{watched}/some/x\">{watched}/some</directories>
+const LEAVE_OUT: &str = "<directories check_all=\"yes\" restrict=\".conf$|^{watched}/some/x\">{watched}/some</directories>
          <directories check_all=\"yes\" no_recurse=\"yes\">{watched}/flat</directories>
          <directories check_all=\"yes\">{watched}/all,{watched}/one</directories>
          <ignore>{watched}/ALL/ign</ignore><ignore type=\"sregex\">.log$|/cache/</ignore>
-         <alert_new_files>yes</alert_new_files>",
-        &[("one", "one\n"), ("some/a.conf", ""), ("flat/a", ""), ("all/a", "")],
-    );
+         <alert_new_files>yes</alert_new_files>";
+
+#[test]
+fn what_is_left_out_is_not_told_by_scans() {
+    leave_out("no");
+}
+
+#[test]
+fn what_is_left_out_is_not_told_in_realtime() {
+    leave_out("yes");
+}
+
+fn leave_out(realtime: &str) {
+    let conf = LEAVE_OUT.replace("check_all", &format!("realtime=\"{realtime}\" check_all"));
+    let suite =
+        suite(&conf, &[("one", "one\n"), ("some/a.conf", ""), ("flat/a", ""), ("all/a", "")]);
     let left_out = [
         "some/b.txt",
         "some/a.conf.bak",
@@ -230,6 +240,9 @@ fn what_is_left_out_is_not_told() {
         }
     }
     put(&suite, "one", "two\n");
+    if realtime == "yes" {
+        suite.until("all that is taken", || alerts(&suite).len() > taken.len());
+    }
     scan(&suite);
     let mut expected = taken.to_vec();
     expected.push("one");
