@@ -122,6 +122,16 @@ fn what_the_manager_has_in_agent_conf_for_an_agent_holds_there_and_is_followed()
     assert!(!agent.watched().join("ran").exists(), "the manager names no commands");
     assert!(agent.log().contains("Remote commands are not accepted from the manager."));
     assert!(!agent.log().contains("other.log"), "{}", agent.log());
+    fs::write(
+        server.root().join("etc/shared/agent.conf"),
+        "<agent_config><sysscheck/></agent_config>",
+    )
+    .expect("agent.conf");
+    server.until("remoted to look at it", || server.log().contains("is of no use to agents"));
+    agent.until("the agent to refuse it", || {
+        agent.log().matches("going on with the old one").count() == 1
+            && agent.log().contains("collecting goes on as before")
+    });
 }
 
 #[test]

@@ -506,9 +506,12 @@ impl Server {
     /// Every few seconds: whether the shared files changed. Trouble is said once.
     pub fn look_at_shared(&mut self) {
         match self.shared.refresh() {
-            Ok(true) => log::info!(
-                "The shared files changed: agents get merged.mg with their next keepalive."
-            ),
+            Ok(true) => {
+                log::info!(
+                    "The shared files changed: agents get merged.mg with their next keepalive."
+                );
+                self.check_agent_conf();
+            }
             Ok(false) => {}
             Err(error) => {
                 let line = format!("The shared files can't be packed into merged.mg: {error}.");
@@ -520,6 +523,22 @@ impl Server {
             }
         }
         self.shared_complaint.clear();
+    }
+
+    /// Agents that get a bad one keep what they have, and say so in logs of theirs only.
+    fn check_agent_conf(&self) {
+        let file = self.root.join(agents::central::AGENT_CONF);
+        let Ok(text) = std::fs::read(&file) else { return };
+        match settings::check_agent_conf(&text, &file) {
+            Ok(warnings) => warnings.iter().for_each(|warning| log::warn!("{warning}")),
+            Err(errors) => {
+                errors.log();
+                log::error!(
+                    "'{}' is of no use to agents: they keep what they have.",
+                    file.display()
+                );
+            }
+        }
     }
 
     /// Once a second: pieces of shared files, and the sums of floods.

@@ -15,7 +15,7 @@ use xml::Element;
 
 use crate::report::Report;
 use crate::section::Section;
-use crate::{ConfigErrors, LogFormat, Settings, raw};
+use crate::{ConfigError, ConfigErrors, LogFormat, Settings, raw};
 
 /// Sections that are taken; others are nobody's business but the agent's own.
 const TAKEN: &[&str] = &["localfile", "syscheck", "rootcheck"];
@@ -52,10 +52,20 @@ impl Settings {
     /// # Errors
     /// As [`crate::load`]; blocks for others are not looked into.
     pub fn with_agent_conf(
-        mut self,
+        self,
         text: &[u8],
         file: &Path,
         agent: &AgentIdentity,
+        commands: bool,
+    ) -> Result<Self, ConfigErrors> {
+        self.with_blocks(text, file, &|block| agent.is_meant(block), commands)
+    }
+
+    fn with_blocks(
+        mut self,
+        text: &[u8],
+        file: &Path,
+        is_meant: &dyn Fn(&Element) -> bool,
         commands: bool,
     ) -> Result<Self, ConfigErrors> {
         let mut report = Report::new(file);
@@ -66,8 +76,7 @@ impl Settings {
             }
         }
         let own = self.localfiles.len();
-        let is_meant = |block: &Element| agent.is_meant(block);
-        for mut element in raw::sections(roots, "agent_config", &is_meant, &mut report) {
+        for mut element in raw::sections(roots, "agent_config", is_meant, &mut report) {
             let Some(section) = Section::of(&element.name) else {
                 report.unknown(&element, TAKEN);
                 continue;
@@ -94,6 +103,14 @@ impl Settings {
         self.warnings.extend(report.finish()?);
         Ok(self)
     }
+}
+
+/// Checks all blocks of an `agent.conf`, whomever they are for; gives its warnings.
+///
+/// # Errors
+/// As [`crate::load`].
+pub fn check_agent_conf(text: &[u8], file: &Path) -> Result<Vec<ConfigError>, ConfigErrors> {
+    Ok(Settings::default().with_blocks(text, file, &|_| true, true)?.warnings)
 }
 
 fn refuse(element: &Element, report: &mut Report) {
@@ -214,6 +231,9 @@ mod tests {
         ] {
             assert!(with(wrong, false).is_err(), "{wrong}");
         }
+        let for_others =
+            b"<agent_config name=\"db\"><syscheck><nonsense/></syscheck></agent_config>";
+        assert!(check_agent_conf(for_others, Path::new("agent.conf")).is_err());
         assert!(with("", false).is_ok(), "an empty file adds nothing");
     }
 }

@@ -21,7 +21,7 @@ use xml::Element;
 use crate::report::Report;
 use crate::section::Section;
 
-pub use agent_conf::AgentIdentity;
+pub use agent_conf::{AgentIdentity, check_agent_conf};
 pub use error::{ConfigError, ConfigErrors};
 pub use internal_options::InternalOptions;
 pub use lists::{compiled_path, read_list};

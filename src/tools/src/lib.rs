@@ -11,6 +11,7 @@ pub mod manage_agents;
 pub mod ossec_regex;
 pub mod rootcheck_control;
 pub mod syscheck_control;
+pub mod verify_agent_conf;
 
 use std::io::{self, Write};
 
