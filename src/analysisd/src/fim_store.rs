@@ -59,8 +59,10 @@ pub(crate) const MAX_LOCATIONS: usize = 65_536;
 /// What of `<syscheck>` concerns the manager.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Policy {
-    /// After three changes of one file, say nothing more about it.
+    /// After three changes of one file, say nothing more about it, or less.
     pub auto_ignore: bool,
+    /// Then a change is held back when the one before is fewer seconds ago; 0: all are, as in the original.
+    pub often: i64,
     /// Report files that appear.
     pub alert_new_files: bool,
     /// Report them also while a host's first scan goes on, as the original does. Off: the first scan is silent.
@@ -293,7 +295,7 @@ impl FimStore {
         let known = known.map_err(|source| StoreError::new("read", &shown, source))?;
         let mut verdict = match &known {
             None => first_sight(path, seen, switches),
-            Some(known) => judge(path, known, seen, switches),
+            Some(known) => judge(path, known, seen, switches, now),
         };
         if known.is_some() && (notes.grown || notes.options) && verdict.may_be_followed(seen) {
             verdict = Verdict::silent(if notes.grown { Reason::Grown } else { Reason::Options });
@@ -387,7 +389,8 @@ impl Policy {
     }
 
     fn switches(&self) -> Switches {
-        Switches { auto_ignore: self.auto_ignore, alert_new_files: self.alert_new_files }
+        let Self { auto_ignore, often, alert_new_files, .. } = *self;
+        Switches { auto_ignore, often, alert_new_files }
     }
 }
 

@@ -35,7 +35,7 @@ fn install(run: &Path, root: &Path) {
         fs::write(local, "<group name=\"local,\"></group>\n").unwrap();
     }
     fs::copy(run.join("ossec.conf"), root.join("etc/ossec.conf")).unwrap();
-    let as_recorded = "analysisd.alert_first_scan=1\n";
+    let as_recorded = "analysisd.alert_first_scan=1\nanalysisd.fim_often_seconds=0\n";
     fs::write(root.join("etc/local_internal_options.conf"), as_recorded).unwrap();
 }
 

@@ -27,13 +27,14 @@ use crate::fim_store::{FimEvent, FimKind, FimStore, Outcome};
 use crate::finding_store::FindingStore;
 use crate::host_store::{HostNews, HostStore};
 use crate::numbering::Numbering;
+use crate::often::Often;
 use crate::output::Outputs;
 use crate::pipeline::{DecodedBatch, Used};
 use crate::questions::Questions;
 use crate::response::Responder;
 use crate::setup::Setup;
 use crate::statistics::{self, Counted, Statistics};
-use crate::storm::{self, Alarm, Happened, Storms};
+use crate::storm::{Alarm, Happened, Storms};
 use crate::world::Files;
 
 /// Bytes of output after which a commit is due though more events are waiting.
@@ -65,6 +66,8 @@ pub(crate) struct Judge {
     pub hosts: HostStore,
     /// Hosts with more file events than anybody reads.
     pub storms: Storms,
+    /// Files that change often.
+    pub often: Often,
     /// What hosts are asked about their files.
     pub questions: Questions,
     /// The way to execd.
@@ -280,18 +283,19 @@ impl Judge {
             FimKind::New | FimKind::ReAdded => Happened::New,
             FimKind::Deleted => Happened::Deleted,
         };
+        let often = news.often;
         let (builtin, text, details) = builtin(news);
         let raw = RawEvent { moment, location: event.location, payload: &text };
         let mut decoded = setup.engine.decode_builtin(builtin, &raw, Some(details));
-        self.judge_event(setup, event.kind, Some(happened), &mut decoded, totals);
+        self.judge_event(setup, event.kind, Some((happened, often)), &mut decoded, totals);
     }
 
-    /// `happened`: what, when it is an integrity event, which may be held back.
+    /// `happened`: what, when it is an integrity event, which may be held back, and whether it does so often with that file.
     fn judge_event(
         &mut self,
         setup: &Setup,
         kind: Kind,
-        happened: Option<Happened>,
+        happened: Option<(Happened, bool)>,
         decoded: &mut Decoded,
         totals: &mut Totals,
     ) {
@@ -339,20 +343,23 @@ impl Judge {
         }
     }
 
-    /// Whether an alert is one of too many of its host, to be summed up with others.
+    /// Whether an alert is one of too many of its host, or of its file, to be summed up with others.
     fn is_held_back(
         &mut self,
         setup: &Setup,
-        happened: Option<Happened>,
+        happened: Option<(Happened, bool)>,
         rule: Option<RuleIndex>,
         decoded: &Decoded,
     ) -> bool {
-        let (Some(happened), Some(rule)) = (happened, rule) else { return false };
+        let (Some((happened, often)), Some(rule)) = (happened, rule) else { return false };
         let event = setup.engine.facts(decoded);
         let path = event.file.map_or(&b""[..], |file| file.path);
         let (now, level) = (event.moment.epoch, setup.engine.rule(rule).level);
         let one = Alarm { location: event.location, happened, path, level, now };
-        let is_one_too_many = self.storms.holds_back(&one, &setup.storm);
+        let is_one_too_many = match often && level <= setup.storm.level {
+            true => self.often.hold(event.location, path, now),
+            false => self.storms.holds_back(&one, &setup.storm),
+        };
         if is_one_too_many {
             self.fim.list_held_back(now, event.location, happened.word(), path);
         }
@@ -362,11 +369,13 @@ impl Judge {
     /// The alerts of storms whose window ends before `until`, epoch seconds.
     fn sum_up_storms(&mut self, moment: Moment, until: i64, totals: &mut Totals) {
         let setup = Arc::clone(&self.setup);
-        for summary in self.storms.due(until, &setup.storm) {
+        let mut summaries = self.storms.due(until, &setup.storm);
+        summaries.extend(self.often.due(until, setup.fim.often));
+        for summary in summaries {
             let rule = Rule {
-                id: storm::RULE,
+                id: summary.rule,
                 level: summary.level,
-                comment: b"More file events of one host than are reported one by one.",
+                comment: summary.comment,
                 groups: b"ossec,syscheck,",
                 ..Rule::default()
             };

@@ -13,6 +13,7 @@ mod host_store;
 mod intake;
 mod judge;
 mod numbering;
+mod often;
 #[cfg(test)]
 mod order;
 mod output;
@@ -48,6 +49,7 @@ use crate::host_store::HostStore;
 use crate::intake::{Inlets, Intake, Wish};
 use crate::judge::Judge;
 use crate::numbering::Numbering;
+use crate::often::Often;
 use crate::output::Outputs;
 use crate::questions::Questions;
 use crate::response::{Responder, write_ar_conf};
@@ -174,6 +176,7 @@ impl Parts {
             findings: FindingStore::new(&at("queue/rootcheck")),
             hosts: HostStore::open(&at("queue/fts/hostinfo")),
             storms: Storms::default(),
+            often: Often::default(),
             questions: Questions::new(&root),
             responder: Responder::new(at(ipc::paths::EXECQ)),
             numbering,

@@ -84,6 +84,7 @@ impl Setup {
         }
         let fim = Policy {
             auto_ignore: settings.syscheck.auto_ignore,
+            often: seconds(options.number("analysisd.fim_often_seconds")),
             alert_new_files: settings.syscheck.alert_new_files,
             alert_first_scan: options.flag("analysisd.alert_first_scan"),
             ignore: settings.syscheck.ignore.iter().filter_map(prefix).collect(),

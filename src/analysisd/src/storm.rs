@@ -89,9 +89,13 @@ struct Held {
     level: u8,
 }
 
-/// What a window held back.
+/// What was held back of one host.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Summary {
+    /// The number that it bears.
+    pub rule: u32,
+    /// What the rule would say of itself.
+    pub comment: &'static [u8],
     /// Where the events were seen.
     pub location: Vec<u8>,
     /// The alert's text.
@@ -172,7 +176,8 @@ impl Held {
         for path in &self.paths {
             text.extend([path.as_slice(), b"\n"].concat());
         }
-        Summary { location: location.to_vec(), text, level: self.level }
+        let comment = b"More file events of one host than are reported one by one.";
+        Summary { rule: RULE, comment, location: location.to_vec(), text, level: self.level }
     }
 }
 

@@ -33,6 +33,34 @@ fn rules(root: &Path) -> Vec<u64> {
 }
 
 #[test]
+fn a_file_that_changes_often_is_summed_up_unless_a_rule_rates_it_higher() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path();
+    install(root);
+    let hour = "analysisd.fim_often_seconds=3600\n";
+    fs::write(root.join("etc/local_internal_options.conf"), hour).unwrap();
+    let rules_text = RULES.replace("</group>", r#"<rule id="552" level="7"><category>ossec</category>
+        <decoded_as>syscheck_integrity_changed_3rd</decoded_as><description>3</description></rule>
+        <rule id="601" level="12"><if_sid>552</if_sid><match>/etc/shadow</match><description>s</description></rule></group>"#);
+    fs::write(root.join("rules/rules.xml"), rules_text).unwrap();
+    let change =
+        |at: i64, n: i64, path: &str| (at, format!("8:syscheck:{n}:33188:0:0:a:b:c {path}"));
+    let mut messages: Vec<_> = (0..6).map(|n| change(1000 + n, n, "/x")).collect();
+    messages.push(change(1006, 1, "/etc/shadow"));
+    messages.extend((2..6).map(|n| change(1005 + n, n, "/etc/shadow")));
+    // The hour is over, and the file was quiet.
+    messages.push(change(1005 + 3600, 9, "/x"));
+    judge(root, setup(root, "h"), 1, messages.into_iter());
+    // The second change has no rule here; /x changes twice more, the other file once.
+    let expected = [550, 552, 550, 601, 601, 190_746, 552];
+    assert_eq!(rules(root), expected);
+    let alerts = text(&root.join("logs/alerts/alerts.log"));
+    assert!(alerts.contains("2 events of 1 files were not reported"), "{alerts}");
+    assert!(alerts.contains("\n/x: 2\n"), "{alerts}");
+    assert_eq!(text(&root.join("logs/fim_storm.log")).lines().count(), 2);
+}
+
+#[test]
 fn a_storm_is_summed_up_and_nothing_is_forgotten() {
     let folder = tempfile::tempdir().unwrap();
     let root = folder.path();

@@ -18,6 +18,7 @@ use crate::finding_store::FindingStore;
 use crate::host_store::HostStore;
 use crate::judge::Judge;
 use crate::numbering::Numbering;
+use crate::often::Often;
 use crate::output::Outputs;
 use crate::pipeline;
 use crate::questions::Questions;
@@ -71,6 +72,7 @@ pub(crate) fn judge(
         findings: FindingStore::new(&root.join("queue/rootcheck")),
         hosts: HostStore::open(&root.join("queue/fts/hostinfo")),
         storms: Storms::default(),
+        often: Often::default(),
         questions: Questions::new(root),
         responder: Responder::new(root.join("queue/alerts/execq")),
         numbering: Numbering::open(&root.join("queue/ossec/alert-number")).unwrap(),

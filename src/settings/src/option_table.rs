@@ -33,6 +33,7 @@ pub const OPTIONS: &[OptionSpec] = &[
     option("analysisd.fim_storm_alerts", 2000, 0, 10_000_000),
     option("analysisd.fim_storm_seconds", 60, 1, 86_400),
     option("analysisd.fim_storm_level", 7, 0, 15),
+    option("analysisd.fim_often_seconds", 86_400, 0, 31_536_000),
     option("analysisd.decoder_order_size", 256, 8, 1024),
     option("analysisd.sid_prev_matched_max", 128, 16, 65_536),
     option("analysisd.strict_compat", 0, 0, 1),

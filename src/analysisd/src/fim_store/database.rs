@@ -28,6 +28,8 @@ const COMPACT_FROM: u64 = 1 << 20;
 pub(super) struct Known {
     pub(super) counter: Counter,
     pub(super) sum: Vec<u8>,
+    /// Since when, epoch seconds; 0 when that is not known.
+    pub(super) at: i64,
 }
 
 /// Where a path's line lies: 46 bits of offset, 18 of length.
@@ -163,7 +165,7 @@ impl Database {
         let Some(place) = self.places.get(&self.key(path)) else { return Ok(None) };
         let Some(text) = self.line(file, *place)? else { return Ok(None) };
         let known = Line::parse(&text).filter(|line| line.path == path);
-        Ok(known.map(|line| Known { counter: line.counter, sum: line.sum.to_vec() }))
+        Ok(known.map(|line| Known { counter: line.counter, sum: line.sum.to_vec(), at: line.at }))
     }
 
     /// The path behind a [`key`](Self::key), unless it is gone.
@@ -221,7 +223,7 @@ impl Database {
 
     /// Remembers a path's new line; its old one is struck out.
     pub(super) fn append(&mut self, path: &[u8], counter: Counter, sum: &[u8], now: i64) {
-        let line = Line { counter, sum, path }.write(now);
+        let line = Line { counter, sum, at: now, path }.write();
         let place = Place::new(self.flushed + self.pending.len() as u64, line.len());
         self.pending.extend_from_slice(&line);
         self.pending.push(b'\n');

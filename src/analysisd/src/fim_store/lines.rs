@@ -54,6 +54,8 @@ impl Counter {
 pub(super) struct Line<'a> {
     pub(super) counter: Counter,
     pub(super) sum: &'a [u8],
+    /// When it was written, epoch seconds; 0 where it does not say.
+    pub(super) at: i64,
     pub(super) path: &'a [u8],
 }
 
@@ -62,16 +64,19 @@ impl<'a> Line<'a> {
     pub(super) fn parse(line: &'a [u8]) -> Option<Self> {
         let counter = Counter::parse(line.get(..3)?)?;
         let (sum, rest) = split_blank(line.get(3..)?)?;
-        let path = match rest.strip_prefix(b"!").and_then(split_blank) {
-            Some((epoch, path)) if epoch.iter().all(u8::is_ascii_digit) => path,
-            _ => rest,
+        let (at, path) = match rest.strip_prefix(b"!").and_then(split_blank) {
+            Some((epoch, path)) if epoch.iter().all(u8::is_ascii_digit) => {
+                (std::str::from_utf8(epoch).ok().and_then(|epoch| epoch.parse().ok()), path)
+            }
+            _ => (None, rest),
         };
-        (!sum.is_empty() && !path.is_empty()).then_some(Self { counter, sum, path })
+        let at = at.unwrap_or(0);
+        (!sum.is_empty() && !path.is_empty()).then_some(Self { counter, sum, at, path })
     }
 
     /// The line, without its newline.
-    pub(super) fn write(&self, now: i64) -> Vec<u8> {
-        let time = format!(" !{now} ");
+    pub(super) fn write(&self) -> Vec<u8> {
+        let time = format!(" !{} ", self.at);
         [self.counter.flags(), self.sum, time.as_bytes(), self.path].concat()
     }
 }

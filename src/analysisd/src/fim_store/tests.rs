@@ -90,6 +90,28 @@ fn after_three_changes_auto_ignore_says_nothing_more() {
 }
 
 #[test]
+fn a_file_that_changes_often_is_told_again_once_it_was_quiet() {
+    let mut bench = Bench::new(true, false);
+    bench.store.policy.often = 100;
+    let mut often = |after: i64, sum: &str| {
+        bench.now += after;
+        match bench.file(sum) {
+            Outcome::Event(event) => (event.kind, event.often),
+            other => panic!("no event: {other:?}"),
+        }
+    };
+    assert_eq!(often(0, "-1"), (FimKind::Deleted, false));
+    assert_eq!(often(0, A), (FimKind::ReAdded, false));
+    assert_eq!(often(0, B), (FimKind::ChangedAgain, false));
+    assert_eq!(often(0, C), (FimKind::ChangedThird, false));
+    assert_eq!(often(0, A), (FimKind::ChangedThird, true));
+    assert_eq!(often(98, "-1"), (FimKind::Deleted, true));
+    assert_eq!(often(99, A), (FimKind::ReAdded, false), "quiet for so long");
+    assert_eq!(often(0, B), (FimKind::ChangedThird, true));
+    assert!(bench.flushed().ends_with(&format!("!!?{B} !1205 /etc/x\n")), "the baseline follows");
+}
+
+#[test]
 fn without_auto_ignore_the_counter_stops_at_more_than_three() {
     let mut bench = Bench::new(false, false);
     bench.file(A);

@@ -27,6 +27,8 @@ pub(crate) struct FimEvent {
     pub after: Values,
     /// Who did it, for rules and the JSON.
     pub fields: Vec<(&'static str, Vec<u8>)>,
+    /// The file changes often, which is not told each time.
+    pub often: bool,
 }
 
 /// What happened to a file.
@@ -36,7 +38,7 @@ pub(crate) enum FimKind {
     Changed,
     /// Changed the second time.
     ChangedAgain,
-    /// Changed the third time.
+    /// Changed the third time, or more often.
     ChangedThird,
     /// Gone.
     Deleted,
@@ -55,10 +57,11 @@ pub(super) struct Seen<'a> {
     pub(super) diff: Option<&'a [u8]>,
 }
 
-/// The two switches of [`Policy`](super::Policy) that a judgement needs.
+/// What of [`Policy`](super::Policy) a judgement needs.
 #[derive(Clone, Copy)]
 pub(super) struct Switches {
     pub(super) auto_ignore: bool,
+    pub(super) often: i64,
     pub(super) alert_new_files: bool,
 }
 
@@ -82,6 +85,7 @@ impl Verdict {
     /// What became of a change, for the history; `None` when it is none.
     pub(super) fn told(&self) -> Option<Told> {
         Some(match &self.outcome {
+            Outcome::Event(event) if event.often => Told::AutoIgnored,
             Outcome::Event(_) => Told::Alert,
             Outcome::Swallowed(Reason::Maintenance) => Told::Maintenance,
             Outcome::Swallowed(Reason::Package) => Told::Package,
@@ -114,17 +118,24 @@ pub(super) fn first_sight(path: &[u8], seen: &Seen<'_>, switches: Switches) -> V
 }
 
 /// A path that is known.
-pub(super) fn judge(path: &[u8], known: &Known, seen: &Seen<'_>, switches: Switches) -> Verdict {
+pub(super) fn judge(
+    path: &[u8],
+    known: &Known,
+    seen: &Seen<'_>,
+    switches: Switches,
+    now: i64,
+) -> Verdict {
     let silent = |reason, remember| Verdict { outcome: Outcome::Swallowed(reason), remember };
     if known.sum == seen.text {
         return silent(Reason::Unchanged, None);
     }
-    let kind = match (switches.auto_ignore, known.counter.earlier_changes()) {
-        (false, _) | (true, 0) => Some(FimKind::Changed),
-        (true, 1) => Some(FimKind::ChangedAgain),
-        (true, 2) => Some(FimKind::ChangedThird),
-        (true, _) => None,
+    let earlier = known.counter.earlier_changes();
+    let kind = match earlier {
+        1 if switches.auto_ignore => FimKind::ChangedAgain,
+        2.. if switches.auto_ignore => FimKind::ChangedThird,
+        _ => FimKind::Changed,
     };
+    let is_one_more = switches.auto_ignore && earlier > 2;
     let event = match (Sum::parse(&known.sum), &seen.sum) {
         (_, Sum::Deleted) => FimEvent::of(FimKind::Deleted, path, report::deleted(path), seen),
         (Ok(Sum::Deleted), Sum::Present(_)) => {
@@ -141,16 +152,16 @@ pub(super) fn judge(path: &[u8], known: &Known, seen: &Seen<'_>, switches: Switc
             }
             let (before, after) = report::values_of_change(&changes);
             let text = report::changed(path, &changes, None);
-            let kind = kind.unwrap_or(FimKind::Changed);
             FimEvent { before, after, ..FimEvent::of(kind, path, text, seen) }
         }
     };
-    match kind {
-        None => silent(Reason::AutoIgnored, None),
-        Some(_) => Verdict {
-            outcome: Outcome::Event(Box::new(event)),
-            remember: Some(known.counter.after_change()),
-        },
+    if is_one_more && switches.often == 0 {
+        return silent(Reason::AutoIgnored, None);
+    }
+    let often = is_one_more && now.saturating_sub(known.at) < switches.often;
+    Verdict {
+        outcome: Outcome::Event(Box::new(FimEvent { often, ..event })),
+        remember: Some(known.counter.after_change()),
     }
 }
 
@@ -169,6 +180,6 @@ impl FimEvent {
             text.extend([b"What changed:\n", diff].concat());
         }
         let fields = seen.who.map(who::fields).unwrap_or_default();
-        Self { kind, text, path: path.to_vec(), before, after, fields }
+        Self { kind, text, path: path.to_vec(), before, after, fields, often: false }
     }
 }
