@@ -94,6 +94,8 @@ struct Open {
     totals: Totals,
     marks: Vec<(Arc<Source>, u64)>,
     day: Moment,
+    /// Events that could not be written at the stop.
+    given_up: Option<u64>,
 }
 
 impl Judge {
@@ -115,6 +117,11 @@ impl Judge {
         }
         self.sum_up_storms(open.day, i64::MAX, &mut open.totals);
         self.commit(&mut open);
+        if let Some(lost) = open.given_up {
+            log::error!(
+                "stopped before {lost} events could be written; those of the acknowledged queue will come again."
+            );
+        }
         if let Err(error) = self.statistics.flush(true) {
             log::warn!("{error}; some events of this hour are not counted");
         }
@@ -426,6 +433,10 @@ impl Judge {
         if open.totals.ended == 0 && !waits {
             return;
         }
+        // What was given up waits in the outputs still: written now, and not noted as ended, it would come twice.
+        if open.given_up.is_some() {
+            return self.give_up(open);
+        }
         let mut tries = 0;
         while let Err(error) = self.write(open) {
             if tries == 0 {
@@ -486,12 +497,10 @@ impl Judge {
     /// The daemon stops and the disk takes nothing: producers will send their events again; datagrams are lost, and said.
     fn give_up(&mut self, open: &mut Open) {
         let lost = open.totals.ended;
-        log::error!(
-            "stopped before {lost} events could be written; those of the acknowledged queue will come again."
-        );
+        let given_up = Some(open.given_up.unwrap_or(0) + lost);
         let unwritten = Totals { ended: lost, unwritten: lost, ..Totals::default() };
         self.accounts.add(&unwritten, self.state.counts());
-        *open = Open { day: open.day, ..Open::default() };
+        *open = Open { day: open.day, given_up, ..Open::default() };
     }
 
     fn is_stopping_after_pause(&self) -> bool {
