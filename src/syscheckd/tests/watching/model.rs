@@ -3,9 +3,13 @@
 //!
 //! `MODEL_SEED` makes another run of it, `MODEL_TIMES` a longer one.
 
-use std::fs;
+use std::fs::{self, OpenOptions};
+use std::io::Write;
+use std::path::Path;
+use std::process::Command;
 use std::sync::Arc;
-use std::time::Instant;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use sys::fanotify::Fanotify;
 use syscheckd::watcher::Watcher;
@@ -190,4 +194,111 @@ fn killed_at_random_moments_it_tells_random_changes_as_they_are() {
     model.agree(&mut watcher);
     model.bench.settle(&mut watcher);
     model.verify(&mut watcher);
+}
+
+/// Calls it while somebody appends to files of the tree all the time.
+fn while_growing<T>(root: &Path, test: impl FnOnce() -> T) -> T {
+    let is_over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for number in (0..).take_while(|_| !is_over.load(Ordering::Relaxed)) {
+                let path = root.join(format!("growing{}", number % 3));
+                let mut file = OpenOptions::new().append(true).create(true).open(path).unwrap();
+                file.write_all(&vec![b'x'; number % 700]).unwrap();
+                // Slowly enough for a disk, and often enough to meet every look.
+                std::thread::sleep(Duration::from_millis(1));
+            }
+        });
+        let result = test();
+        is_over.store(true, Ordering::Relaxed);
+        result
+    })
+}
+
+#[test]
+fn scans_of_files_that_grow_meanwhile_tell_what_they_have_become() {
+    let mut model = Model::new(false);
+    let mut watcher = model.bench.start();
+    model.bench.settle(&mut watcher);
+    for _ in 0..rounds(3) {
+        let root = model.bench.path("");
+        while_growing(&root, || {
+            for _ in 0..3 {
+                model.change(50);
+                model.bench.scan(&mut watcher);
+            }
+        });
+        model.bench.scan(&mut watcher);
+        model.hear();
+        assert_eq!(model.ledger.differences(&model.tree), [""; 0]);
+    }
+    model.verify(&mut watcher);
+}
+
+#[test]
+fn files_that_grow_all_the_time_are_told_in_realtime_as_they_end() {
+    in_realtime(|mut model, mut watcher| {
+        model.tree.forget_states();
+        model.agree(&mut watcher);
+        for _ in 0..rounds(2) {
+            let root = model.bench.path("");
+            let end = Instant::now() + Duration::from_secs(2);
+            while_growing(&root, || {
+                while Instant::now() < end {
+                    model.change(5);
+                    assert!(watcher.turn(&crate::bench::moment()));
+                    watcher.wait(None);
+                }
+            });
+            model.agree(&mut watcher);
+        }
+        turn_until(&mut watcher, Watcher::is_idle);
+        model.verify(&mut watcher);
+    });
+}
+
+/// A file system that comes and goes, in a mount namespace of its own.
+#[test]
+fn what_is_mounted_below_the_tree_is_told_while_it_is_there() {
+    const ALONE: &str = "MODEL_ALONE";
+    if std::env::var_os(ALONE).is_none() {
+        let name = "model::what_is_mounted_below_the_tree_is_told_while_it_is_there";
+        let alone = |command: &[&str]| {
+            let mut unshare = Command::new("unshare");
+            unshare.args(["--mount", "--propagation", "private"]).args(command).env(ALONE, "1");
+            unshare.status().is_ok_and(|status| status.success())
+        };
+        if !alone(&["mount", "-t", "tmpfs", "tmpfs", "/mnt"]) {
+            return println!("skipped: no mount namespace here (root is needed)");
+        }
+        let this = std::env::current_exe().unwrap();
+        return assert!(alone(&[this.to_str().unwrap(), "--exact", name, "--nocapture"]));
+    }
+    let mount = |arguments: &[&str], at: &Path| {
+        let (program, arguments) = arguments.split_first().unwrap();
+        assert!(Command::new(program).args(arguments).arg(at).status().unwrap().success());
+    };
+    for realtime in [false, true] {
+        let mut model = Model::new(realtime);
+        let mut watcher = model.bench.start();
+        model.bench.settle(&mut watcher);
+        for _ in 0..rounds(4) {
+            model.change(40);
+            fs::create_dir_all(model.bench.path("always")).unwrap();
+            let folder = model.tree.one_folder();
+            mount(&["mount", "-t", "tmpfs", "tmpfs"], &folder);
+            model.tree.write_into(&folder, 5);
+            model.bench.scan(&mut watcher);
+            model.agree(&mut watcher);
+            model.tree.write_into(&folder, 20);
+            if !realtime {
+                model.bench.scan(&mut watcher);
+            }
+            model.agree(&mut watcher);
+            mount(&["umount"], &folder);
+            model.bench.scan(&mut watcher);
+            model.agree(&mut watcher);
+        }
+        model.verify(&mut watcher);
+    }
 }

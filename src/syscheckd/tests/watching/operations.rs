@@ -11,6 +11,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
 use std::path::{Path, PathBuf};
 
+use rustix::fs::{CWD, FileType, mknodat};
 use sha2::{Digest, Sha256};
 
 /// Names to choose from, odd ones among them.
@@ -93,6 +94,25 @@ impl Tree {
         files.into_iter().filter_map(|path| Some((self.name(&path), sum(&path)?))).collect()
     }
 
+    /// What a path was like in between is of no interest from now on.
+    pub(crate) fn forget_states(&mut self) {
+        self.states = None;
+    }
+
+    /// One of the folders, not the tree's own.
+    pub(crate) fn one_folder(&mut self) -> PathBuf {
+        let (_, folders) = self.list();
+        self.chance.one(folders.get(1..).unwrap()).clone()
+    }
+
+    /// Writes into files of a folder, of which some are new.
+    pub(crate) fn write_into(&mut self, folder: &Path, times: usize) {
+        for _ in 0..times {
+            let name = self.chance.one::<&[u8]>(&NAMES);
+            self.write(&folder.join(OsStr::from_bytes(name)));
+        }
+    }
+
     /// Whether a path ever was like that.
     pub(crate) fn was_ever(&self, name: &str, sum: &str) -> bool {
         let Some(states) = &self.states else { return true };
@@ -102,7 +122,7 @@ impl Tree {
     /// Makes one random change.
     pub(crate) fn change(&mut self) {
         let (files, folders) = self.list();
-        let kind = if files.len() > MANY { 13 } else { self.chance.below(17) };
+        let kind = if files.len() > MANY { 13 } else { self.chance.below(18) };
         let name = self.chance.one::<&[u8]>(&NAMES);
         let new = self.chance.one(&folders).join(OsStr::from_bytes(name));
         if kind < 3 || files.is_empty() {
@@ -126,6 +146,7 @@ impl Tree {
             13 => self.remove_folder_or(&folders, &file),
             14 => self.make_folder(&new),
             15 => self.rename_folder(&folders, &new),
+            16 => self.make_special(&new),
             _ => self.remove(&file),
         }
     }
@@ -250,6 +271,19 @@ impl Tree {
         }
     }
 
+    /// A FIFO, a socket or a device, also in the place of a file.
+    fn make_special(&mut self, path: &Path) {
+        let kinds = [FileType::Fifo, FileType::Socket, FileType::CharacterDevice];
+        let kind = *self.chance.one(if self.is_root { &kinds } else { &kinds[..2] });
+        let temporary = path.with_file_name(".special");
+        let null = rustix::fs::makedev(1, 3);
+        mknodat(CWD, &temporary, kind, 0o644.into(), null).unwrap();
+        match path.symlink_metadata() {
+            Ok(facts) if facts.is_dir() => fs::remove_file(&temporary).unwrap(),
+            _ => self.rename(&temporary, path),
+        }
+    }
+
     fn remove(&mut self, path: &Path) {
         fs::remove_file(path).unwrap();
         self.note(path);
@@ -324,9 +358,12 @@ fn list(folder: &Path) -> (Vec<PathBuf>, Vec<PathBuf>) {
     (files, folders)
 }
 
-/// Made without any of the parts that are tested.
+/// Made without any of the parts that are tested. Of what is neither a file nor a link nothing is told.
 fn sum(path: &Path) -> Option<Sum> {
-    let facts = path.symlink_metadata().ok().filter(|facts| !facts.is_dir())?;
+    let facts = path.symlink_metadata().ok()?;
+    if !facts.is_file() && !facts.is_symlink() {
+        return None;
+    }
     let target = fs::metadata(path).ok().filter(fs::Metadata::is_file);
     let digest = target.map(|_| Sha256::digest(fs::read(path).unwrap()));
     let digest = match digest {
