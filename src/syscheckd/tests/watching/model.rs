@@ -17,7 +17,7 @@ use syscheckd::watcher::Watcher;
 use crate::bench::{Bench, PATIENCE, parts, started, turn_until};
 use crate::killed::spawn_child;
 use crate::ledger::Ledger;
-use crate::operations::{Chance, Tree};
+use crate::operations::{Chance, Tree, growing};
 
 struct Model {
     bench: Bench,
@@ -202,7 +202,7 @@ fn while_growing<T>(root: &Path, test: impl FnOnce() -> T) -> T {
     std::thread::scope(|scope| {
         scope.spawn(|| {
             for number in (0..).take_while(|_| !is_over.load(Ordering::Relaxed)) {
-                let path = root.join(format!("growing{}", number % 3));
+                let path = root.join(growing(number));
                 let mut file = OpenOptions::new().append(true).create(true).open(path).unwrap();
                 file.write_all(&vec![b'x'; number % 700]).unwrap();
                 // Slowly enough for a disk, and often enough to meet every look.

@@ -121,7 +121,9 @@ impl Tree {
 
     /// Makes one random change.
     pub(crate) fn change(&mut self) {
-        let (files, folders) = self.list();
+        let (mut files, folders) = self.list();
+        // With a second name they would grow where no event tells of it.
+        files.retain(|file| self.unseen_ways || !grows(file));
         let kind = if files.len() > MANY { 13 } else { self.chance.below(18) };
         let name = self.chance.one::<&[u8]>(&NAMES);
         let new = self.chance.one(&folders).join(OsStr::from_bytes(name));
@@ -339,6 +341,15 @@ impl Tree {
         let name = path.strip_prefix(&self.root).unwrap().as_os_str().as_bytes();
         String::from_utf8_lossy(&fim::path::escape(name)).into_owned()
     }
+}
+
+/// The name of a file to which somebody else appends.
+pub(crate) fn growing(number: usize) -> String {
+    format!("growing{}", number % 3)
+}
+
+fn grows(file: &Path) -> bool {
+    file.file_name().is_some_and(|name| name.as_bytes().starts_with(b"growing"))
 }
 
 /// Files (and links), and folders, the first one included.
