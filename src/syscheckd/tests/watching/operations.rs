@@ -116,7 +116,8 @@ impl Tree {
     /// Whether a path ever was like that.
     pub(crate) fn was_ever(&self, name: &str, sum: &str) -> bool {
         let Some(states) = &self.states else { return true };
-        sum == GONE || states.get(name).is_some_and(|states| states.contains(sum))
+        let is_one = |states: &HashSet<Sum>| states.iter().any(|state| agree(state, sum));
+        sum == GONE || states.get(name).is_some_and(is_one)
     }
 
     /// Makes one random change.
@@ -165,9 +166,18 @@ impl Tree {
     }
 
     /// A write by which other names of the file change too is left out where no one could notice.
-    fn may_write(&self, file: &Path) -> bool {
+    fn may_change(&self, file: &Path) -> bool {
         let facts = file.symlink_metadata().unwrap();
         facts.is_file() && (self.unseen_ways || facts.nlink() == 1)
+    }
+
+    fn may_write(&self, file: &Path) -> bool {
+        self.may_change(file) && self.is_open(file)
+    }
+
+    /// Whether its owner may read and write it.
+    fn is_open(&self, file: &Path) -> bool {
+        self.is_root || file.symlink_metadata().unwrap().mode() & 0o600 == 0o600
     }
 
     fn write(&mut self, path: &Path) {
@@ -222,8 +232,10 @@ impl Tree {
     }
 
     fn chmod(&mut self, path: &Path) {
-        if self.may_write(path) {
-            let mode = *self.chance.one(&[0o644, 0o600, 0o755, 0o640, 0o4755]);
+        if self.may_change(path) {
+            // Root reads the last ones, too.
+            let modes = [0o644, 0o600, 0o755, 0o640, 0o4755, 0o000, 0o200];
+            let mode = *self.chance.one(if self.is_root { &modes[..5] } else { &modes });
             fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
             self.note(path);
         }
@@ -254,7 +266,7 @@ impl Tree {
 
     /// Deleted, and there again with the same content.
     fn recreate(&mut self, path: &Path) {
-        if path.symlink_metadata().unwrap().is_file() {
+        if path.symlink_metadata().unwrap().is_file() && self.is_open(path) {
             let content = fs::read(path).unwrap();
             self.remove(path);
             let mut file = File::create(path).unwrap();
@@ -369,6 +381,17 @@ fn list(folder: &Path) -> (Vec<PathBuf>, Vec<PathBuf>) {
     (files, folders)
 }
 
+/// In the place of a digest that nobody can make: any one agrees with it, since the last known one stays.
+const UNREADABLE: &str = "?";
+
+/// Whether a sum that was told is that of a file.
+pub(crate) fn agree(there: &str, told: &str) -> bool {
+    match there.strip_suffix(UNREADABLE) {
+        Some(before) => told.strip_prefix(before).is_some_and(|digest| !digest.contains(':')),
+        None => there == told,
+    }
+}
+
 /// Made without any of the parts that are tested. Of what is neither a file nor a link nothing is told.
 fn sum(path: &Path) -> Option<Sum> {
     let facts = path.symlink_metadata().ok()?;
@@ -376,9 +399,9 @@ fn sum(path: &Path) -> Option<Sum> {
         return None;
     }
     let target = fs::metadata(path).ok().filter(fs::Metadata::is_file);
-    let digest = target.map(|_| Sha256::digest(fs::read(path).unwrap()));
-    let digest = match digest {
-        Some(digest) => digest.iter().map(|byte| format!("{byte:02x}")).collect(),
+    let digest = match target.map(|_| fs::read(path).map(Sha256::digest)) {
+        Some(Ok(digest)) => digest.iter().map(|byte| format!("{byte:02x}")).collect(),
+        Some(Err(_)) => UNREADABLE.to_owned(),
         None => "xxx".to_owned(),
     };
     let (size, mode, user, group) = (facts.len(), facts.mode(), facts.uid(), facts.gid());
