@@ -370,6 +370,27 @@ fn other_options_are_no_change_and_hide_none() {
 }
 
 #[test]
+fn folders_that_come_and_go_in_the_settings_are_no_change() {
+    let both = "<alert_new_files>yes</alert_new_files><directories check_all=\"yes\">{watched}/a,{watched}/b</directories>";
+    let one = both.replace(",{watched}/b", "");
+    let suite = suite(&one, &[("a/one", "one\n"), ("b/one", "one\n"), ("b/two", "two\n")]);
+    for (settings, files) in [(both, 3), (&one, 1), (both, 3)] {
+        suite.configure(&format!("{HEAD}{settings}{END}"));
+        restart(&suite, "syscheck.sleep=0\n");
+        until_scans(&suite, 1);
+        suite.until("the files", || suite.account("ossec-syscheckd", "files") == files);
+        // The manager compares digests after a scan.
+        scan(&suite);
+        scan(&suite);
+    }
+    assert_eq!(names(&alerts(&suite)), [""; 0], "{}", suite.alerts());
+    put(&suite, "b/three", "three\n");
+    fs::remove_file(suite.watched().join("b/one")).expect("remove");
+    scan(&suite);
+    assert_eq!(names(&alerts(&suite)), ["b/one", "b/three"]);
+}
+
+#[test]
 fn a_log_may_grow() {
     let files = [("log", "one\n"), ("cut", "one\ntwo\n"), ("written", "one\n")];
     let suite =

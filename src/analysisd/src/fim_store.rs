@@ -109,7 +109,7 @@ pub(crate) enum Reason {
     Package,
     /// It is a log that has grown.
     Grown,
-    /// The host looks at it by other options than before.
+    /// The host looks at it by other options than before, for the first time, or no longer.
     Options,
     /// A part of an exchange of digests.
     Answer,
@@ -297,8 +297,10 @@ impl FimStore {
             None => first_sight(path, seen, switches),
             Some(known) => judge(path, known, seen, switches, now),
         };
-        if known.is_some() && (notes.grown || notes.options) && verdict.may_be_followed(seen) {
-            verdict = Verdict::silent(if notes.grown { Reason::Grown } else { Reason::Options });
+        if known.is_some() && notes.grown && verdict.is_growth(seen) {
+            verdict = Verdict::silent(Reason::Grown);
+        } else if notes.options && verdict.is_news() {
+            verdict = Verdict::silent(Reason::Options);
         } else if verdict.is_news() {
             let word = match (&known, &seen.sum) {
                 (Some(_), Sum::Deleted) => "delete",

@@ -31,7 +31,8 @@ pub struct Notes {
     pub package: Option<Package>,
     /// It is a log that has grown, as it may (`growing="yes"`): the baseline is to follow, nobody to be told.
     pub grown: bool,
-    /// It was looked at by other options than before, and what both show is the same: the baseline is to follow, nobody to be told.
+    /// Only the options have changed: it is watched since now, no longer, or looked at by others and the same as far as both show. The baseline
+    /// is to follow, nobody to be told.
     pub options: bool,
 }
 

@@ -413,12 +413,15 @@ fn a_log_that_has_grown_is_followed_in_silence_and_its_deletion_is_told() {
 }
 
 #[test]
-fn a_file_that_is_looked_at_by_other_options_is_followed_in_silence() {
-    let mut bench = Bench::new(true, false);
-    bench.file(A);
+fn what_only_the_hosts_options_make_is_followed_in_silence() {
+    let mut bench = Bench::new(true, true);
+    bench.send("syscheck-db-completed");
+    assert_eq!(bench.send(&format!("{A} /etc/x\n@options\n")), swallowed(Reason::Options));
     assert_eq!(bench.send(&format!("{B} /etc/x\n@options\n")), swallowed(Reason::Options));
     assert_eq!(bench.file(B), swallowed(Reason::Unchanged));
-    assert!(matches!(bench.send("-1 /etc/x\n@options\n"), Outcome::Event(_)));
+    assert_eq!(bench.send("-1 /etc/x\n@options\n"), swallowed(Reason::Options));
+    assert_eq!(bench.send(&format!("{A} /etc/x\n@options\n")), swallowed(Reason::Options));
+    assert!(matches!(bench.send("-1 /etc/x\n"), Outcome::Event(_)));
 }
 
 #[test]

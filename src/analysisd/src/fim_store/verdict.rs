@@ -77,8 +77,8 @@ impl Verdict {
         Self { outcome: Outcome::Swallowed(reason), remember: Some(Counter::NEVER) }
     }
 
-    /// Whether a file that is still there changed: a deletion is always told, whatever the sender says.
-    pub(super) fn may_be_followed(&self, seen: &Seen<'_>) -> bool {
+    /// Whether a file that is still there changed: a deletion is never growth, whatever the sender says.
+    pub(super) fn is_growth(&self, seen: &Seen<'_>) -> bool {
         self.is_news() && seen.sum != Sum::Deleted
     }
 

@@ -90,6 +90,8 @@ pub struct Watcher {
     requested: bool,
     /// [`RUN_NOW`] was there, or the time of day has come: rootcheck is to search as well.
     run_asked: bool,
+    /// Entries that no scan has been through: what it finds there is new to us only.
+    fresh: Vec<Vec<u8>>,
     /// Events were lost: realtime folders are to be scanned.
     events_lost: bool,
     /// The baseline's file is to be made smaller when there is time.
@@ -204,6 +206,7 @@ impl Watcher {
             first_scan: syscheck.scan_on_start.then(|| now.instant + delay),
             requested: false,
             run_asked: false,
+            fresh: Vec::new(),
             events_lost: false,
             compact_asked: false,
             jobs: VecDeque::new(),
@@ -353,6 +356,7 @@ impl Watcher {
         };
         let table = self.realtime.as_ref().map(Realtime::table);
         self.plan = Arc::new(plan);
+        self.find_fresh();
         self.settling.clear();
         self.jobs.clear();
         self.jobs.push_back(Job::Plan { plan: self.plan.clone(), table });

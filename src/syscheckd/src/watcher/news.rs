@@ -72,11 +72,7 @@ impl Watcher {
                 let below = self.known_below(&folder);
                 self.jobs.extend(below.into_iter().map(Job::Look));
             }
-            News::Unwanted(path) => {
-                self.gate.forget(&path);
-                self.baseline.forget(&path);
-                self.changes_forget(&path);
-            }
+            News::Unwanted(path) => self.unwatch(path),
             News::Reached(place) => self.reached(&place),
             News::ScanEnded { id, complete } if id == self.scans => self.end_scan(complete, now),
             // Of a scan that was given up.
@@ -110,7 +106,10 @@ impl Watcher {
             self.counts.received += 1;
             self.counts.filtered += 1;
         } else if self.is_managers_baseline_known()
-            && known.as_ref().is_some_and(|known| options::make_the_difference(known, &record))
+            && match &known {
+                Some(known) => options::make_the_difference(known, &record),
+                None => !self.first && self.is_fresh(&path),
+            }
         {
             self.gate.forget(&path);
             if let Some(content) = content {
@@ -180,7 +179,7 @@ impl Watcher {
         }
     }
 
-    fn changes_forget(&mut self, path: &[u8]) {
+    pub(super) fn changes_forget(&mut self, path: &[u8]) {
         if let Some(changes) = &mut self.changes {
             changes.forget(path);
         }

@@ -1,9 +1,56 @@
-//! Options that changed: a file that is looked at by others than before has another sum, and has not changed.
+//! Options that changed: a file that is looked at by others than before has another sum, and has not changed; what is watched since now is
+//! not new, and what is watched no longer is not gone.
 
 use fim::Attributes;
 use fim::extra::{self, Extra};
+use fim::note::Notes;
 
+use super::Watcher;
+use super::message::Message;
 use crate::baseline::Record;
+use crate::plan::is_below;
+
+/// The entries that a whole scan has been through, each with a NUL behind it, in the baseline.
+const ENTRIES: &str = "entries";
+
+impl Watcher {
+    /// Compares the plan with what was scanned; a baseline of before this was remembered has been through everything.
+    pub(super) fn find_fresh(&mut self) {
+        let known = self.baseline.recall(ENTRIES);
+        let knows = |path: &[u8]| {
+            known.as_ref().is_none_or(|known| {
+                let mut known = known.split(|&byte| byte == 0).filter(|one| !one.is_empty());
+                known.any(|one| one == path || is_below(one, path))
+            })
+        };
+        let paths = self.plan.entries().iter().map(|entry| &entry.path);
+        self.fresh = paths.filter(|path| !knows(path)).cloned().collect();
+    }
+
+    /// A whole scan has been through all entries.
+    pub(super) fn forget_fresh(&mut self) {
+        self.fresh.clear();
+        let entries = self.plan.entries().iter().flat_map(|entry| [&*entry.path, b"\0"]);
+        self.baseline.remember(ENTRIES, &entries.collect::<Vec<_>>().concat());
+    }
+
+    /// Whether a file that is not known was there before we looked, as far as we know.
+    pub(super) fn is_fresh(&self, path: &[u8]) -> bool {
+        self.fresh.iter().any(|entry| entry == path || is_below(entry, path))
+    }
+
+    /// It is watched no longer.
+    pub(super) fn unwatch(&mut self, path: Vec<u8>) {
+        self.gate.forget(&path);
+        self.changes_forget(&path);
+        if self.is_managers_baseline_known() && self.baseline.get(&path).is_some() {
+            let data = Notes { options: true, ..Notes::default() }.join(None);
+            self.say(Message::File { path, record: None, data });
+        } else {
+            self.baseline.forget(&path);
+        }
+    }
+}
 
 /// Whether only the options make the difference between what was told and what is seen: all that both looks show is the same. That the content
 /// is, too, the stamp shows, or a digest that both have. MD5 and SHA-1 may differ even so: `prefilter_cmd` is an option, too.

@@ -105,6 +105,7 @@ impl Watcher {
         let first = std::mem::take(&mut self.first);
         self.forget_place();
         self.baseline.remember(COMPLETE, b"1");
+        self.forget_fresh();
         // A kill in the next moment must not make the next scan the first one again.
         self.next_flush = now;
         self.counts.scans += 1;
