@@ -25,6 +25,8 @@ mod file_to_alert;
 mod hostile;
 #[path = "suite/hosts.rs"]
 mod hosts;
+#[path = "suite/inside.rs"]
+mod inside;
 #[path = "suite/installed.rs"]
 mod installed;
 #[path = "suite/lists.rs"]
@@ -39,6 +41,8 @@ mod monitord;
 mod nothing_lost;
 #[path = "suite/packages.rs"]
 mod packages;
+#[path = "suite/planted.rs"]
+mod planted;
 #[path = "suite/read_only.rs"]
 mod read_only;
 #[path = "suite/recorded_files.rs"]

@@ -4,11 +4,11 @@
 //! machine. Needs root and an overlay file system; elsewhere it says that it is skipped.
 
 use std::fs;
-use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::process::Command;
 
 use crate::harness::Suite;
+use crate::inside::Inside;
 
 const CONF: &str = "<ossec_config>
   {rules}
@@ -32,61 +32,6 @@ mount --bind "$1" "$all$1"
 export OXSEC_ROOT="$1/root" OXSEC_STAY_USER=1 DEBIAN_FRONTEND=noninteractive
 exec chroot "$all" sh
 "#;
-
-/// A shell in the namespace.
-struct Inside {
-    shell: Child,
-    stdin: ChildStdin,
-    stdout: BufReader<ChildStdout>,
-}
-
-impl Inside {
-    /// `None` where it is not permitted, or where `needs` fails.
-    fn enter(suite: &Suite, needs: &str) -> Option<Self> {
-        let folder = suite.root().parent()?.to_owned();
-        let mut shell = Command::new("unshare")
-            .args(["--mount", "--propagation", "private", "sh", "-c", ENTER, "sh"])
-            .arg(folder)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .ok()?;
-        let (stdin, stdout) = (shell.stdin.take()?, BufReader::new(shell.stdout.take()?));
-        let mut inside = Self { shell, stdin, stdout };
-        inside.run(needs).0.then_some(inside)
-    }
-
-    /// Runs a command; whether it succeeded, and what it said.
-    fn run(&mut self, command: &str) -> (bool, String) {
-        let line = format!("{{ {command} ; }} 2>&1; echo \"done: $?\"\n");
-        if self.stdin.write_all(line.as_bytes()).is_err() {
-            return (false, String::new());
-        }
-        let mut said = String::new();
-        loop {
-            let from = said.len();
-            if self.stdout.read_line(&mut said).unwrap_or(0) == 0 {
-                return (false, said);
-            }
-            if let Some(status) = said[from..].strip_prefix("done: ") {
-                return (status.trim() == "0", said);
-            }
-        }
-    }
-
-    fn must(&mut self, command: &str) {
-        let (well, said) = self.run(command);
-        assert!(well, "{command}: {said}");
-    }
-}
-
-impl Drop for Inside {
-    fn drop(&mut self) {
-        self.run("kill $pids; \"$OXSEC_ROOT/bin/ossec-control\" stop");
-        let _ = self.stdin.write_all(b"exit\n");
-        let _ = self.shell.wait();
-    }
-}
 
 /// Makes the files of `oxsec-probe` of this version: 120, the first `changed` of which bear the version.
 fn files(tree: &Path, version: &str, changed: usize) {
@@ -142,7 +87,7 @@ fn rpm(folder: &Path, version: &str, changed: usize) {
 fn a_package_is_one_summary_and_what_is_changed_by_hand_an_alert() {
     let suite = Suite::new(CONF);
     let needs = "command -v dpkg-deb apt-get && test -e /var/lib/dpkg/status";
-    let Some(mut inside) = Inside::enter(&suite, needs) else {
+    let Some(mut inside) = Inside::enter(&suite, &["--mount"], ENTER, needs) else {
         return println!("skipped: no mount namespace with dpkg and apt-get here (root is needed)");
     };
     deb(&suite.watched(), "1.0", 0);
@@ -180,7 +125,7 @@ fn a_package_is_one_summary_and_what_is_changed_by_hand_an_alert() {
 fn a_package_of_rpm_is_one_summary_and_what_is_changed_by_hand_an_alert() {
     let suite = Suite::new(CONF);
     let needs = "command -v rpm rpmbuild && rpm --dbpath /var/lib/rpm --initdb";
-    let Some(mut inside) = Inside::enter(&suite, needs) else {
+    let Some(mut inside) = Inside::enter(&suite, &["--mount"], ENTER, needs) else {
         return println!("skipped: no mount namespace with rpm and rpmbuild here (root is needed)");
     };
     rpm(&suite.watched(), "1.0", 0);

@@ -9,7 +9,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use md5::{Digest, Md5};
-use rustix::fs::{CWD, Mode, OFlags, ResolveFlags};
+use rustix::fs::{CWD, FileType, Mode, OFlags, ResolveFlags, Stat, fstat, lstat, stat};
 use settings::Rootcheck;
 use sha1::Sha1;
 use sha2::Sha256;
@@ -103,12 +103,13 @@ pub(crate) fn open_regular(path: &Path) -> Option<File> {
     let flags =
         OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NOCTTY;
     // Asked before, since opening a device can do something.
-    let before = std::fs::symlink_metadata(path).ok()?;
-    if !before.is_file() {
-        return None;
-    }
+    is_regular(&lstat(path).ok()?).then_some(())?;
     let file = File::from(rustix::fs::open(path, flags, Mode::empty()).ok()?);
-    file.metadata().is_ok_and(|data| data.is_file()).then_some(file)
+    is_regular(&fstat(&file).ok()?).then_some(file)
+}
+
+fn is_regular(stat: &Stat) -> bool {
+    FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile
 }
 
 /// Opens a folder without following a symlink on the way, where the kernel can do that.
@@ -152,9 +153,8 @@ pub(crate) fn read_through(
 
 /// A small file of the kernel or an administrator, whole; symlinks are followed.
 pub(crate) fn whole(path: &Path) -> Option<Vec<u8>> {
-    if !std::fs::metadata(path).ok()?.is_file() {
-        return None;
-    }
+    // The kernel is asked, not the C library: a preloaded library hides files from that, and first of all the list that names it.
+    is_regular(&stat(path).ok()?).then_some(())?;
     let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOCTTY;
     let file = File::from(rustix::fs::open(path, flags, Mode::empty()).ok()?);
     let mut content = Vec::new();
