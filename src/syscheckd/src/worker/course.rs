@@ -9,7 +9,7 @@ use settings::CheckOptions;
 
 use super::hand::Stopped;
 use super::pool::{AHEAD, Item, Opened, Seen};
-use super::walk::Walk;
+use super::walk::{Found, Walk};
 use crate::baseline::Mark;
 use crate::look::Sight;
 use crate::plan::Entry;
@@ -147,15 +147,14 @@ impl Walk<'_> {
             Some(Step::Look { was_known, now }) => {
                 course.first += 1;
                 let sight = course.sights.pop_front().flatten().flatten();
-                match (self.hand.ended_first(), sight) {
-                    (Some(path), Some(sight)) => {
-                        let found = self.saw(entry, &path, now, sight)?;
-                        course.folders.extend(self.found(entry, path, was_known, found)?);
-                        Ok(())
-                    }
-                    (Some(path), None) => self.look_anew(&path),
-                    (None, _) => Ok(()),
+                if let Some(path) = self.hand.ended_first() {
+                    let found = match sight {
+                        Some(sight) => self.saw(entry, &path, now, sight)?,
+                        None => Found::Moved,
+                    };
+                    course.folders.extend(self.found(entry, path, was_known, found)?);
                 }
+                Ok(())
             }
             None => Ok(()),
         }

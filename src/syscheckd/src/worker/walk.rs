@@ -86,6 +86,8 @@ pub(super) enum Found {
     Folder,
     /// Nothing that counts as a file.
     Nothing,
+    /// The folder was moved meanwhile: what was seen may be of another path.
+    Moved,
 }
 
 impl<'a> Walk<'a> {
@@ -192,23 +194,33 @@ impl<'a> Walk<'a> {
         if self.pace == Pace::WatchOnly {
             return Ok(());
         }
+        let found = match self.find(entry, path)? {
+            Found::Moved => self.find(entry, path)?,
+            found => found,
+        };
+        match found {
+            Found::Folder => {
+                self.hand.tell(News::Gone(path.to_vec()))?;
+                if entry.options.no_recurse { Ok(()) } else { self.walk(entry, path) }
+            }
+            Found::Nothing => self.hand.tell(News::Gone(path.to_vec())),
+            // What is moved again and again will be told of when it rests.
+            Found::Told | Found::Asked | Found::Moved => Ok(()),
+        }
+    }
+
+    /// Looks at a path, from the entry's root.
+    fn find(&mut self, entry: &Entry, path: &[u8]) -> Result<Found, Stopped> {
         match open_parent(entry, path) {
             Ok((folder, name)) => {
                 let known = self.remembered.as_ref().and_then(|known| known.file(path));
                 let folder = Opened { fd: folder, path: split(path).0.to_vec() };
-                match self.look_at(entry, &Arc::new(folder), name, path, known, None)? {
-                    Found::Folder => {
-                        self.hand.tell(News::Gone(path.to_vec()))?;
-                        if entry.options.no_recurse { Ok(()) } else { self.walk(entry, path) }
-                    }
-                    Found::Nothing => self.hand.tell(News::Gone(path.to_vec())),
-                    Found::Told | Found::Asked => Ok(()),
-                }
+                self.look_at(entry, &Arc::new(folder), name, path, known, None)
             }
-            Err(error) if is_gone(&error) => self.hand.tell(News::Gone(path.to_vec())),
+            Err(error) if is_gone(&error) => Ok(Found::Nothing),
             Err(error) => {
                 log::warn!("Error accessing '{}': {error}", String::from_utf8_lossy(path));
-                Ok(())
+                Ok(Found::Told)
             }
         }
     }
@@ -309,6 +321,10 @@ impl<'a> Walk<'a> {
         was_known: bool,
         found: Found,
     ) -> Result<Option<Vec<u8>>, Stopped> {
+        if matches!(found, Found::Moved) {
+            self.look_anew(&path)?;
+            return Ok(None);
+        }
         if was_known && matches!(found, Found::Folder | Found::Nothing) {
             self.hand.tell(News::Gone(path.clone()))?;
         }
@@ -440,6 +456,9 @@ impl<'a> Walk<'a> {
         let sight = look(&folder.fd, name, &entry.options, besides, &mut pause);
         if self.hand.ended_last() {
             return Ok(Found::Told);
+        }
+        if !folder.is_there() {
+            return Ok(Found::Moved);
         }
         self.saw(entry, path, now, sight)
     }
