@@ -93,7 +93,8 @@ pub(crate) struct Judge {
 struct Open {
     totals: Totals,
     marks: Vec<(Arc<Source>, u64)>,
-    day: Moment,
+    /// Of the last batch.
+    latest: Moment,
     /// Events that could not be written at the stop.
     given_up: Option<u64>,
 }
@@ -115,7 +116,7 @@ impl Judge {
                 }
             }
         }
-        self.sum_up_storms(open.day, i64::MAX, &mut open.totals);
+        self.sum_up_storms(open.latest, i64::MAX, &mut open.totals);
         self.commit(&mut open);
         if let Some(lost) = open.given_up {
             log::error!(
@@ -164,12 +165,12 @@ impl Judge {
 
     fn judge_batch(&mut self, decoded: &mut DecodedBatch, open: &mut Open) {
         let batch = &decoded.batch;
-        let is_next_day = (open.day.year, open.day.month, open.day.day)
+        let is_next_day = (open.latest.year, open.latest.month, open.latest.day)
             != (batch.moment.year, batch.moment.month, batch.moment.day);
         if is_next_day {
             self.commit(open);
-            open.day = batch.moment;
         }
+        open.latest = batch.moment;
         if !Arc::ptr_eq(&self.setup, &batch.setup) {
             self.setup = Arc::clone(&batch.setup);
             self.state.adopt(&self.setup.engine);
@@ -482,7 +483,7 @@ impl Judge {
         if !marks.is_empty() {
             self.ended.intend(&marks).map_err(failed)?;
         }
-        self.outputs.flush(&open.day).map_err(boxed)?;
+        self.outputs.flush(&open.latest).map_err(boxed)?;
         self.files.flush().map_err(boxed)?;
         self.fim.flush().map_err(boxed)?;
         self.findings.flush().map_err(boxed)?;
@@ -500,7 +501,7 @@ impl Judge {
         let given_up = Some(open.given_up.unwrap_or(0) + lost);
         let unwritten = Totals { ended: lost, unwritten: lost, ..Totals::default() };
         self.accounts.add(&unwritten, self.state.counts());
-        *open = Open { day: open.day, given_up, ..Open::default() };
+        *open = Open { latest: open.latest, given_up, ..Open::default() };
     }
 
     fn is_stopping_after_pause(&self) -> bool {

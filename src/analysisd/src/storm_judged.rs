@@ -61,6 +61,18 @@ fn a_file_that_changes_often_is_summed_up_unless_a_rule_rates_it_higher() {
 }
 
 #[test]
+fn what_is_held_back_at_a_stop_is_summed_up_then() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path();
+    install(root);
+    let change = |n: i64| (1000 + n, format!("8:syscheck:{n}:33188:0:0:a:b:c /x"));
+    judge(root, setup(root, "h"), 1, (0..6).map(change));
+    let alerts = text(&root.join("logs/alerts/alerts.log"));
+    let (_, summary) = alerts.split_once("** Alert 1005.").unwrap();
+    assert!(summary.contains("Rule: 190746 (level 5)"), "{alerts}");
+}
+
+#[test]
 fn a_storm_is_summed_up_and_nothing_is_forgotten() {
     let folder = tempfile::tempdir().unwrap();
     let root = folder.path();
