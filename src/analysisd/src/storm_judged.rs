@@ -15,6 +15,10 @@ const RULES: &str = r#"<group name="ossec,syscheck,">
     <rule id="600" level="12"><if_sid>554</if_sid><match>/etc/shadow</match><description>s</description></rule>
     </group>"#;
 
+const THIRD: &str = r#"<rule id="552" level="7"><category>ossec</category>
+    <decoded_as>syscheck_integrity_changed_3rd</decoded_as><description>3</description></rule>
+    <rule id="601" level="12"><if_sid>552</if_sid><match>/etc/shadow</match><description>s</description></rule></group>"#;
+
 fn install(root: &Path) {
     folders(root);
     fs::write(root.join("etc/ossec.conf"), CONF).unwrap();
@@ -39,10 +43,7 @@ fn a_file_that_changes_often_is_summed_up_unless_a_rule_rates_it_higher() {
     install(root);
     let hour = "analysisd.fim_often_seconds=3600\n";
     fs::write(root.join("etc/local_internal_options.conf"), hour).unwrap();
-    let rules_text = RULES.replace("</group>", r#"<rule id="552" level="7"><category>ossec</category>
-        <decoded_as>syscheck_integrity_changed_3rd</decoded_as><description>3</description></rule>
-        <rule id="601" level="12"><if_sid>552</if_sid><match>/etc/shadow</match><description>s</description></rule></group>"#);
-    fs::write(root.join("rules/rules.xml"), rules_text).unwrap();
+    fs::write(root.join("rules/rules.xml"), RULES.replace("</group>", THIRD)).unwrap();
     let change =
         |at: i64, n: i64, path: &str| (at, format!("8:syscheck:{n}:33188:0:0:a:b:c {path}"));
     let mut messages: Vec<_> = (0..6).map(|n| change(1000 + n, n, "/x")).collect();
@@ -65,6 +66,7 @@ fn what_is_held_back_at_a_stop_is_summed_up_then() {
     let folder = tempfile::tempdir().unwrap();
     let root = folder.path();
     install(root);
+    fs::write(root.join("rules/rules.xml"), RULES.replace("</group>", THIRD)).unwrap();
     let change = |n: i64| (1000 + n, format!("8:syscheck:{n}:33188:0:0:a:b:c /x"));
     judge(root, setup(root, "h"), 1, (0..6).map(change));
     let alerts = text(&root.join("logs/alerts/alerts.log"));
