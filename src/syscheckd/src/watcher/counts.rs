@@ -33,7 +33,7 @@ pub struct Counts {
     pub unchanged: u64,
     /// Bytes read.
     pub bytes_read: u64,
-    /// Whether a scan goes on (1), or is paused (2).
+    /// Whether a scan goes on (1), or scans are paused (2), be there one or not.
     pub scanning: u64,
     /// Of the last whole scan: its length in milliseconds.
     pub scan_ms: u64,

@@ -326,10 +326,10 @@ impl Watcher {
             looked_at: progress.files.load(Ordering::Relaxed),
             unchanged: progress.unchanged.load(Ordering::Relaxed),
             bytes_read: progress.bytes.load(Ordering::Relaxed),
-            scanning: match (&self.scan, self.worker.is_paused()) {
-                (None, _) => 0,
-                (Some(_), false) => 1,
-                (Some(_), true) => 2,
+            scanning: match (self.worker.is_paused(), &self.scan) {
+                (true, _) => 2,
+                (false, Some(_)) => 1,
+                (false, None) => 0,
             },
             who: match self.who.step() {
                 Step::Fanotify => 2,

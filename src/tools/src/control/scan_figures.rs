@@ -8,7 +8,7 @@ pub(crate) fn line(accounts: &[(String, u64)]) -> Option<String> {
     let mut line = format!("    {} files known", value("files")?);
     match value("scanning") {
         Some(1) => line += ", scanning",
-        Some(2) => line += ", scan paused",
+        Some(2) => line += ", scans paused",
         _ => {}
     }
     if let Some(millis @ 1..) = value("scan_ms") {
@@ -58,7 +58,7 @@ mod tests {
                    watched=7 unwatched=1 who=2";
         assert_eq!(
             of(all).unwrap(),
-            "    100 files known, scan paused; last scan: 61.2 s, 1640 files/s, 6.4 MB/s, 4.9 % of a core; \
+            "    100 files known, scans paused; last scan: 61.2 s, 1640 files/s, 6.4 MB/s, 4.9 % of a core; \
              realtime: 7 folders (1 could not be watched), who-data by fanotify"
         );
     }
