@@ -1,8 +1,8 @@
 //! The manager's memory of rootcheck: which texts a host has reported, so that only a new one is news.
 //!
 //! One text file a host, `queue/rootcheck/<location>`, in OSSEC's format, a line each: `!<last>!<first> <text>`, both times
-//! ten digits. A known text gets its last time rewritten in place; a new one is appended. As in the file-integrity store,
-//! [`FindingStore::process`] remembers and [`FindingStore::flush`] writes.
+//! ten digits. A known text gets its last time rewritten in place; a new one is appended. A text that a whole search did not say is resolved,
+//! and news when it comes back. As in the file-integrity store, [`FindingStore::process`] remembers and [`FindingStore::flush`] writes.
 
 use std::collections::HashMap;
 use std::fs::{self, File, OpenOptions};
@@ -26,10 +26,24 @@ pub(crate) struct FindingStore {
     hosts: HashMap<Vec<u8>, Host>,
 }
 
+/// A text that a host has reported.
+#[derive(Debug, Clone, Copy)]
+struct Known {
+    /// Where its line begins.
+    at: u64,
+    /// When it was said last, epoch seconds; 0 when the line does not say.
+    last: i64,
+}
+
+/// The texts between which a search says what it finds.
+const BEGINS: &[u8] = b"Starting rootcheck scan.";
+const ENDS: &[u8] = b"Ending rootcheck scan.";
+
 #[derive(Debug, Default)]
 struct Host {
-    /// Where each text's line begins.
-    known: HashMap<Vec<u8>, u64>,
+    known: HashMap<Vec<u8>, Known>,
+    /// When the last search began that came to its end, if another one has begun since; else 0.
+    searched: i64,
     len: u64,
     pending: Vec<(u64, Vec<u8>)>,
 }
@@ -89,12 +103,15 @@ impl Host {
         for line in content.split_inclusive(|&b| b == b'\n') {
             let body = line.strip_suffix(b"\n").unwrap_or(line);
             // Lines of old versions have no times.
-            let text = if body.first() == Some(&b'!') {
-                body.splitn(2, |&b| b == b' ').nth(1).unwrap_or_default()
-            } else {
-                body
+            let (last, text) = match body.strip_prefix(b"!") {
+                Some(rest) => {
+                    let time = rest.get(..10).and_then(|time| std::str::from_utf8(time).ok());
+                    let text = body.splitn(2, |&b| b == b' ').nth(1).unwrap_or_default();
+                    (time.and_then(|time| time.parse().ok()).unwrap_or(0), text)
+                }
+                None => (0, body),
             };
-            host.known.insert(text.to_vec(), host.len);
+            host.known.insert(text.to_vec(), Known { at: host.len, last });
             host.len += line.len() as u64;
         }
         if content.last().is_some_and(|&b| b != b'\n') {
@@ -109,15 +126,21 @@ impl Host {
     }
 
     fn note(&mut self, text: Vec<u8>, now: i64) -> bool {
-        if let Some(&at) = self.known.get(&text) {
-            self.pending.push((at, format!("!{now:010}").into_bytes()));
-            return false;
+        if text == BEGINS {
+            let last = |text: &[u8]| self.known.get(text).map_or(0, |known| known.last);
+            self.searched = if last(BEGINS) <= last(ENDS) { last(BEGINS) } else { 0 };
+        }
+        let is_mark = text.ends_with(b" scan.");
+        if let Some(known) = self.known.get_mut(&text) {
+            self.pending.push((known.at, format!("!{now:010}").into_bytes()));
+            let last = std::mem::replace(&mut known.last, now);
+            return last < self.searched && !is_mark;
         }
         if self.known.len() >= MAX_TEXTS {
             return true;
         }
         let line = [format!("!{now:010}!{now:010} ").as_bytes(), &text, b"\n"].concat();
-        self.known.insert(text, self.len);
+        self.known.insert(text, Known { at: self.len, last: now });
         self.append(line);
         true
     }
@@ -180,6 +203,32 @@ mod tests {
         let text = fs::read_to_string(dir.path().join("rootcheck")).unwrap();
         let expected = "!1700000009!1700000000 Interface 'eth0' in promiscuous mode.\n!1700000001!1700000001 Port '1'(tcp) hidden.\n";
         assert_eq!(text, expected);
+    }
+
+    #[test]
+    fn what_was_resolved_is_new_when_it_comes_back() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut store = FindingStore::new(dir.path());
+        let search = |store: &mut FindingStore, at: i64, text: &[u8], ends: bool| {
+            store.process(b"rootcheck", BEGINS, at);
+            let news = store.process(b"rootcheck", text, at + 1);
+            if ends {
+                store.process(b"rootcheck", ENDS, at + 2);
+            }
+            store.flush().unwrap();
+            news
+        };
+        assert_eq!(search(&mut store, 100, b"odd", true), Some(true));
+        assert_eq!(search(&mut store, 200, b"odd", true), Some(false));
+        assert_eq!(search(&mut store, 300, b"other", false), Some(true));
+        assert_eq!(search(&mut store, 400, b"odd", true), Some(false), "the search was cut short");
+        assert_eq!(search(&mut store, 500, b"other", true), Some(true), "not said at 400");
+        let mut store = FindingStore::new(dir.path());
+        assert_eq!(search(&mut store, 600, b"odd", true), Some(true), "not said at 500");
+        assert_eq!(search(&mut store, 700, b"odd", true), Some(false));
+        assert_eq!(store.process(b"rootcheck", b"Starting syscheck scan.", 701), Some(true));
+        let text = fs::read_to_string(dir.path().join("rootcheck")).unwrap();
+        assert!(text.contains("!0000000701!0000000101 odd\n"), "{text}");
     }
 
     #[test]
