@@ -116,7 +116,7 @@ impl Judge {
                 }
             }
         }
-        self.sum_up_storms(open.latest, i64::MAX, &mut open.totals);
+        self.sum_up(open.latest, i64::MAX, &mut open.totals);
         self.commit(&mut open);
         if let Some(lost) = open.given_up {
             log::error!(
@@ -156,7 +156,7 @@ impl Judge {
                 Err(RecvTimeoutError::Timeout) => {
                     let now = (self.now)();
                     self.statistics.turn(&now, &self.setup.stats);
-                    self.sum_up_storms(now, now.epoch, &mut open.totals);
+                    self.sum_up(now, now.epoch, &mut open.totals);
                     self.commit(open);
                 }
             }
@@ -177,7 +177,7 @@ impl Judge {
             self.fim.set_policy(self.setup.fim.clone());
         }
         self.statistics.turn(&batch.moment, &self.setup.stats);
-        self.sum_up_storms(batch.moment, batch.moment.epoch, &mut open.totals);
+        self.sum_up(batch.moment, batch.moment.epoch, &mut open.totals);
         let setup = Arc::clone(&self.setup);
         for (event, slot) in batch.events().zip(&mut decoded.events) {
             match slot {
@@ -374,8 +374,8 @@ impl Judge {
         is_one_too_many
     }
 
-    /// The alerts of storms whose window ends before `until`, epoch seconds.
-    fn sum_up_storms(&mut self, moment: Moment, until: i64, totals: &mut Totals) {
+    /// The alerts that sum up what was held back in windows that end before `until`, epoch seconds.
+    fn sum_up(&mut self, moment: Moment, until: i64, totals: &mut Totals) {
         let setup = Arc::clone(&self.setup);
         let mut summaries = self.storms.due(until, &setup.storm);
         summaries.extend(self.often.due(until, setup.fim.often));

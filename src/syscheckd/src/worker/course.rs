@@ -2,7 +2,6 @@
 //! their files.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::io;
 use std::sync::Arc;
 
 use settings::CheckOptions;
@@ -11,7 +10,6 @@ use super::hand::Stopped;
 use super::pool::{AHEAD, Item, Opened, Seen};
 use super::walk::{Found, Walk};
 use crate::baseline::Mark;
-use crate::look::Sight;
 use crate::plan::Entry;
 
 /// Folders that may wait for their files.
@@ -24,8 +22,8 @@ pub(super) struct Course {
     pub folders: Vec<Vec<u8>>,
     /// What waits, in the order of the walk.
     pub steps: VecDeque<Step>,
-    /// Of the looks among the steps, what was seen so far; see [`Seen`].
-    sights: VecDeque<Option<Option<io::Result<Sight>>>>,
+    /// Of the looks among the steps, what was seen so far.
+    sights: VecDeque<Option<Seen>>,
     /// Number of the first of these.
     first: u64,
 }
@@ -73,10 +71,10 @@ impl Course {
 
     /// Takes what the threads have seen.
     fn take(&mut self, seen: Vec<Seen>) {
-        for Seen { number, sight } in seen {
-            let at = number.checked_sub(self.first).and_then(|at| usize::try_from(at).ok());
+        for seen in seen {
+            let at = seen.number.checked_sub(self.first).and_then(|at| usize::try_from(at).ok());
             if let Some(slot) = at.and_then(|at| self.sights.get_mut(at)) {
-                *slot = Some(sight);
+                *slot = Some(seen);
             }
         }
     }
@@ -146,7 +144,7 @@ impl Walk<'_> {
             Some(Step::End(folder)) => self.end_folder(entry, folder),
             Some(Step::Look { was_known, now }) => {
                 course.first += 1;
-                let sight = course.sights.pop_front().flatten().flatten();
+                let sight = course.sights.pop_front().flatten().and_then(|seen| seen.sight);
                 if let Some(path) = self.hand.ended_first() {
                     let found = match sight {
                         Some(sight) => self.saw(entry, &path, now, sight)?,

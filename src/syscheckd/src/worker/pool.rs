@@ -90,11 +90,11 @@ impl Pool {
 
     /// Asks for a look. The caller sees to it that no more than [`AHEAD`] are asked for.
     pub(super) fn ask(&self, item: Item) {
-        // A thread that ended by a bug shows in `seen`.
+        // The threads go on as long as we do: a panic ends the whole process.
         let _ = self.items.as_ref().map(|items| items.send(item));
     }
 
-    /// What was seen; closed when the threads have ended by themselves, which is a bug.
+    /// What was seen.
     pub(super) fn seen(&self) -> &Receiver<Vec<Seen>> {
         &self.seen
     }
